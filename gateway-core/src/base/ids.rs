@@ -1,0 +1,83 @@
+//! Names of things that live as long as a call or a configuration.
+
+use std::fmt;
+
+use slotmap::Key;
+
+slotmap::new_key_type! {
+    /// One call: slab index and generation, printed `c17-3`. (`Call-ID` belongs to RFC 3261.)
+    pub struct CallKey;
+    /// One SIP dialog, early or confirmed, of the endpoint.
+    pub struct DialogKey;
+}
+
+impl fmt::Display for CallKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bits = self.data().as_ffi();
+        write!(formatter, "c{}-{}", bits as u32, bits >> 32)
+    }
+}
+
+/// Which side of a call a leg is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    /// Towards the telephone network.
+    Trunk,
+    /// Towards the conference.
+    Conference,
+}
+
+/// One leg of one call. Both halves (signal and media) carry the same key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LegKey {
+    /// The call.
+    pub call: CallKey,
+    /// The side.
+    pub side: Side,
+}
+
+impl LegKey {
+    /// The trunk leg of `call`.
+    pub fn trunk(call: CallKey) -> Self {
+        Self { call, side: Side::Trunk }
+    }
+
+    /// The conference leg of `call`.
+    pub fn conference(call: CallKey) -> Self {
+        Self { call, side: Side::Conference }
+    }
+}
+
+impl fmt::Display for LegKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = match self.side {
+            Side::Trunk => "trunk",
+            Side::Conference => "conference",
+        };
+        write!(formatter, "{}/{side}", self.call)
+    }
+}
+
+macro_rules! small_id {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        pub struct $name(pub $inner);
+    };
+}
+
+small_id!(/// A trunk: its position in the configuration.
+    TrunkId(u16));
+small_id!(/// A SIP listener (address, transport): its position in the configuration.
+    ListenerId(u16));
+small_id!(/// A SIP byte stream (TCP or TLS connection). Chosen by whoever opens it: io for inbound
+    /// connections (even numbers), the endpoint for outbound ones (odd numbers).
+    FlowId(u64));
+small_id!(/// A media shard.
+    ShardId(u16));
+small_id!(/// A room as the shards know it. Never reused while the process lives.
+    RoomKey(u64));
+small_id!(/// One `Play`: comes back in `PlayDone`.
+    PlayToken(u32));
+small_id!(/// One question put to a caller: comes back with its answer.
+    QuestionId(u32));

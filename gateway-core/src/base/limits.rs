@@ -1,0 +1,26 @@
+//! Every cap in one file, with the sum that chose it. A machine that meets its cap drops the newest, drops
+//! the oldest, refuses, or ends that call: each says which, and counts.
+
+/// Largest SIP datagram or message on a stream, in bytes: what UDP can carry.
+pub const SIP_MESSAGE_BYTES_MAX: usize = 65_535;
+/// Largest SDP body we read, in bytes. A browser-sized offer is 12 KB. Larger: 488.
+pub const SDP_BYTES_MAX: usize = 32_768;
+/// Media descriptions in one SDP. Larger: 488.
+pub const SDP_MEDIA_MAX: usize = 8;
+/// Digits kept from answer to the end of a question: 15 digits of PIN, `#` and 4 s of impatience at 4 keys
+/// per second. Full: drop the newest.
+pub const DIGITS_BUFFERED_MAX: usize = 32;
+/// Outputs one machine may hold between two drains. Overflow ends the call, not the process.
+pub const OUTPUTS_PENDING_MAX: usize = 1_024;
+/// Largest RTP or RTCP datagram, in bytes (Ethernet MTU).
+pub const RTP_DATAGRAM_BYTES_MAX: usize = 1_500;
+/// Packets one jitter buffer holds: 64 of 20 ms are 1.28 s. Full: drop the oldest.
+pub const JITTER_PACKETS_MAX: usize = 64;
+/// Members of one embedded room. Over it: the caller hears that the room is full.
+pub const ROOM_MEMBERS_MAX: usize = 512;
+/// Streams decoded and mixed at once for one room.
+pub const LOUDEST_STREAMS_MAX: usize = 3;
+/// Commands a shard takes per 5 ms wake, so that a burst of set-ups never delays audio.
+pub const SHARD_COMMANDS_PER_WAKE: usize = 64;
+/// Entries of each ring between signalling and one shard: 2,000 calls with two commands each in flight.
+pub const SHARD_RING_CAPACITY: usize = 8_192;

@@ -1,0 +1,114 @@
+//! Floor 4: one call, from INVITE to CDR: one trunk leg and at most one conference leg. (`heart` writes it.)
+
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+
+use crate::base::ids::{CallKey, QuestionId, TrunkId};
+use crate::base::limits::DIGITS_BUFFERED_MAX;
+use crate::base::pii::Pii;
+use crate::base::time::WallClock;
+use crate::leg::backend::{Role, RoomName, RoomPolicy};
+use crate::leg::end_reason::EndReason;
+use crate::media::clip::Language;
+use crate::media::clip::prompt::PromptId;
+use crate::media::codec::CodecKind;
+use crate::media::quality::LegReport;
+
+/// A question put to a caller: words, then digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Comes back with the answer.
+    pub id: QuestionId,
+    /// Words first; the first key stops them (barge-in). Digits typed before count.
+    pub words: Vec<PromptId>,
+    /// Language of the words.
+    pub language: Language,
+    /// Complete at this many digits, after 1.5 s of quiet.
+    pub digits_max: u8,
+    /// Patience for the first digit, from the end of the words.
+    pub first_digit: Duration,
+    /// Patience between digits.
+    pub between_digits: Duration,
+}
+
+/// Digits of an answer, without `#` and what `*` cleared.
+pub type Digits = ArrayVec<u8, DIGITS_BUFFERED_MAX>;
+
+/// How an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerEnd {
+    /// `#`, or full length and quiet.
+    Complete,
+    /// Patience ran out between digits: what was typed so far.
+    Paused,
+    /// Nothing was typed.
+    Nothing,
+}
+
+/// Where a call goes.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Name of the backend; the embedded rooms are `room`.
+    pub backend: String,
+    /// Room.
+    pub room: RoomName,
+    /// Standing.
+    pub role: Role,
+    /// Label others see.
+    pub label: Pii<String>,
+    /// Language of words to this caller.
+    pub language: Language,
+    /// Policy of the room.
+    pub policy: RoomPolicy,
+    /// Ends the call, spoken, after this long in all; `None`: the gateway's maximum.
+    pub length_max: Option<Duration>,
+    /// Free text for the CDR, for example the PIN's id. Never the PIN.
+    pub note: Option<String>,
+}
+
+/// Direction of a call, seen from the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallDirection {
+    /// A phone called us.
+    Inbound,
+    /// We called.
+    Outbound,
+}
+
+/// Everything about a call that ended, for the CDR and metrics.
+#[derive(Clone, Debug)]
+pub struct CallRecord {
+    /// The call.
+    pub call: CallKey,
+    /// Direction.
+    pub direction: CallDirection,
+    /// Trunk.
+    pub trunk: TrunkId,
+    /// `Call-ID`.
+    pub call_id: String,
+    /// Caller's number.
+    pub caller: Pii<String>,
+    /// What was dialled.
+    pub dialled: Pii<String>,
+    /// Room, if one was entered.
+    pub room: Option<RoomName>,
+    /// Note of the route.
+    pub note: Option<String>,
+    /// When the INVITE came or went.
+    pub started: WallClock,
+    /// When the 200 was sent or came.
+    pub answered: Option<WallClock>,
+    /// When the room was joined.
+    pub joined: Option<WallClock>,
+    /// When it ended.
+    pub ended: WallClock,
+    /// Why.
+    pub reason: EndReason,
+    /// Final SIP status.
+    pub status: Option<u16>,
+    /// Codec of the phone.
+    pub codec: Option<CodecKind>,
+    /// Last figures of the trunk leg.
+    pub report: LegReport,
+}

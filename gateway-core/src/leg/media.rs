@@ -1,0 +1,282 @@
+//! The values that cross between signalling and a media shard, and the media half of a conference leg.
+//!
+//! Halves are built by signalling, sent in boxes, and come back in boxes to be dropped: a shard neither
+//! allocates nor frees.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrayvec::ArrayVec;
+
+use crate::base::ids::{CallKey, PlayToken, RoomKey};
+use crate::base::time::Why;
+use crate::leg::trunk::media::TrunkMedia;
+use crate::media::clip::Clip;
+use crate::media::codec::CodecKind;
+use crate::media::dtmf::{Key, KeySource};
+use crate::media::ingress::{EarKey, Ingress};
+use crate::media::quality::LegReport;
+use crate::rtp::session::RtpSession;
+
+/// Signalling to shard.
+pub enum ToMedia {
+    /// A room is born on this shard.
+    OpenRoom {
+        /// Its key.
+        room: RoomKey,
+        /// Its sound, empty.
+        ingress: Box<Ingress>,
+    },
+    /// The room is over; answered by [`FromMedia::RoomClosed`]. All its legs were detached before.
+    CloseRoom(RoomKey),
+    /// The trunk leg of a call; its ports are bound.
+    AttachTrunk {
+        /// The call.
+        call: CallKey,
+        /// The media half.
+        half: Box<TrunkMedia>,
+    },
+    /// The conference leg of a call whose trunk leg is attached: sound flows from now on.
+    AttachConference {
+        /// The call.
+        call: CallKey,
+        /// The room whose ingress it shares.
+        room: RoomKey,
+        /// The media half.
+        half: Box<dyn ConferenceMedia>,
+    },
+    /// Takes the conference leg off; answered by [`FromMedia::ConferenceDetached`].
+    DetachConference(CallKey),
+    /// Takes the trunk leg off; answered by [`FromMedia::TrunkDetached`].
+    DetachTrunk(CallKey),
+    /// A negotiated session: the first, or after a re-INVITE.
+    Configure {
+        /// The call.
+        call: CallKey,
+        /// Codecs and the audio path for them, built by signalling so that the shard need not allocate.
+        path: Box<crate::leg::trunk::media::AudioPath>,
+        /// What was negotiated.
+        session: Box<RtpSession>,
+    },
+    /// Whether the phone's voice goes into the conference.
+    Mute {
+        /// The call.
+        call: CallKey,
+        /// True: nothing goes in.
+        muted: bool,
+    },
+    /// Plays clips one after the other to the phone.
+    Play {
+        /// The call.
+        call: CallKey,
+        /// Comes back in [`FromMedia::PlayDone`].
+        token: PlayToken,
+        /// What to play.
+        playlist: Box<Playlist>,
+    },
+    /// Stops that play (or whatever plays, if `None`); answered by `PlayDone`.
+    StopPlay {
+        /// The call.
+        call: CallKey,
+        /// Which.
+        token: Option<PlayToken>,
+    },
+    /// Sends keys to the phone's network as RFC 4733 events (the test phone uses it).
+    SendKeys {
+        /// The call.
+        call: CallKey,
+        /// Keys in order.
+        keys: ArrayVec<Key, 32>,
+    },
+}
+
+/// Clips to play, and how they lie with the room's sound.
+#[derive(Clone, Debug)]
+pub struct Playlist {
+    /// One after the other.
+    pub clips: Vec<Arc<Clip>>,
+    /// Start again at the end, for ever (music).
+    pub repeat: bool,
+    /// How the room sounds meanwhile.
+    pub room: RoomDuring,
+}
+
+/// What becomes of the room's sound while a clip plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoomDuring {
+    /// Heard at full level beside the clip (chimes).
+    Full,
+    /// Lowered by 12 dB (words in a meeting).
+    Ducked,
+    /// Not heard (before the join, music while waiting).
+    Silent,
+}
+
+/// Shard to signalling.
+pub enum FromMedia {
+    /// A key was pressed; reported once, on its first packet.
+    Key {
+        /// The call.
+        call: CallKey,
+        /// The key.
+        key: Key,
+        /// How it came.
+        source: KeySource,
+    },
+    /// A playlist ended (`finished`), was stopped or replaced.
+    PlayDone {
+        /// The call.
+        call: CallKey,
+        /// Which.
+        token: PlayToken,
+        /// It was heard to its end.
+        finished: bool,
+        /// Given back to be dropped.
+        playlist: Box<Playlist>,
+    },
+    /// The first valid audio packet of the phone came, from here.
+    Latched {
+        /// The call.
+        call: CallKey,
+        /// Its real source.
+        from: SocketAddr,
+    },
+    /// No RTP and no RTCP from the phone for the configured time.
+    Silent(CallKey),
+    /// Regular figures of a leg (every 5 s).
+    Report {
+        /// The call.
+        call: CallKey,
+        /// Figures since the start of the call.
+        report: LegReport,
+    },
+    /// The trunk half, with its last figures, to be dropped.
+    TrunkDetached {
+        /// The call.
+        call: CallKey,
+        /// The half.
+        half: Box<TrunkMedia>,
+        /// Last figures.
+        report: LegReport,
+    },
+    /// The conference half, to be dropped.
+    ConferenceDetached {
+        /// The call.
+        call: CallKey,
+        /// The half.
+        half: Box<dyn ConferenceMedia>,
+    },
+    /// A configuration that was replaced, to be dropped.
+    Replaced {
+        /// Old path.
+        path: Option<Box<crate::leg::trunk::media::AudioPath>>,
+        /// Old session.
+        session: Option<Box<RtpSession>>,
+    },
+    /// The room's sound, to be dropped.
+    RoomClosed {
+        /// The room.
+        room: RoomKey,
+        /// Its ingress.
+        ingress: Box<Ingress>,
+    },
+    /// Something of the conference half worth knowing (bridge events later).
+    Conference {
+        /// The call.
+        call: CallKey,
+        /// What.
+        event: ConferenceEvent,
+    },
+    /// The work of this leg panicked or broke a rule: the call must end with `EndReason::Bug`.
+    Failed(CallKey),
+}
+
+/// What a conference media half tells its signal half.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConferenceEvent {
+    /// Its transport is up (the embedded room: at once).
+    Connected,
+    /// Its transport is lost.
+    Lost,
+}
+
+/// One packet of the phone's speech on its way into the conference, still encoded, in arrival order.
+#[derive(Clone, Copy, Debug)]
+pub struct Uplink<'a> {
+    /// Codec of the payload.
+    pub codec: CodecKind,
+    /// Extended sequence number (RFC 3550 A.1).
+    pub sequence: u64,
+    /// Extended RTP timestamp, in units of the codec's RTP clock.
+    pub timestamp: u64,
+    /// Marker bit: first packet of a talkspurt.
+    pub marker: bool,
+    /// Never empty.
+    pub payload: &'a [u8],
+}
+
+/// A datagram that leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// Whither.
+    pub to: SocketAddr,
+    /// Which of the leg's sockets.
+    pub socket: SocketKind,
+    /// Bytes written into the caller's buffer.
+    pub length: usize,
+}
+
+/// The sockets of a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SocketKind {
+    /// RTP of the trunk leg.
+    TrunkRtp,
+    /// RTCP of the trunk leg.
+    TrunkRtcp,
+    /// The conference leg's only port.
+    Conference,
+}
+
+/// The media half of a conference leg, owned by a shard.
+pub trait ConferenceMedia: Send {
+    /// Joins the room's sound: adds its ear and, where it feeds the room itself, its source. Nothing is heard before.
+    fn attach(&mut self, now: Instant, ingress: &mut Ingress);
+    /// Leaves the room's sound.
+    fn detach(&mut self, ingress: &mut Ingress);
+    /// Whose sum this leg pulls.
+    fn ear(&self) -> EarKey;
+    /// A datagram from the conference.
+    fn handle_packet(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        bytes: &[u8],
+        ingress: &mut Ingress,
+    );
+    /// The phone's speech.
+    fn push_uplink(&mut self, now: Instant, speech: Uplink<'_>, ingress: &mut Ingress);
+    /// The phone was muted or unmuted: what was already taken is not heard either.
+    fn set_muted(&mut self, muted: bool, ingress: &mut Ingress);
+    /// Due deadlines.
+    fn handle_timeout(&mut self, now: Instant, ingress: &mut Ingress);
+    /// The next datagram to send, written into `buffer`.
+    fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit>;
+    /// What to tell signalling.
+    fn poll_event(&mut self) -> Option<ConferenceEvent>;
+    /// The next deadline.
+    fn poll_timeout(&self) -> Option<(Instant, Why)>;
+    /// Figures of what the phone sent, where this half holds the jitter buffer that plays it.
+    fn uplink_quality(&self, ingress: &Ingress) -> Option<UplinkQuality>;
+}
+
+/// What the jitter buffer that plays the phone's speech knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct UplinkQuality {
+    /// Mean audio held back, in microseconds.
+    pub playout_delay_us: u32,
+    /// Packets that came too late.
+    pub packets_late: u64,
+    /// Concealed samples, in 1/10,000 of all.
+    pub concealed_per_myriad: u16,
+}

@@ -1,0 +1,8 @@
+//! Floor 2: sound. Frames, codecs, jitter buffers, mixing, clips, keys. Knows PCM and RTP values only.
+
+pub mod clip;
+pub mod codec;
+pub mod dtmf;
+pub mod frame;
+pub mod ingress;
+pub mod quality;
