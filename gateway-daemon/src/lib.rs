@@ -1,1 +1,8 @@
-//! gateway-daemon
+//! The WeeBee gateway's daemon: policy around `gateway-core`.
+//!
+//! A library with a thin `main`, so that simulation and tests load the real IVR and PIN policy. The core asks
+//! ([`gateway_core::gateway::Event`]), the daemon answers ([`gateway_core::gateway::Command`]).
+#![deny(missing_docs)]
+
+pub mod cli;
+pub mod config;

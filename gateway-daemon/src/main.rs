@@ -1,1 +1,7 @@
-fn main() {}
+//! `weebee`: reads the command line and hands over to the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gateway_daemon::cli::main()
+}

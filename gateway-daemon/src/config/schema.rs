@@ -1,0 +1,539 @@
+//! Every key of the configuration, declared once: name, kind, range, default and why it exists.
+//!
+//! A knob exists because two people need two values; each says what gets better and worse at its ends.
+
+/// What a key holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Free text.
+    Text,
+    /// A list of texts.
+    Texts,
+    /// A whole number within bounds, with its unit.
+    Whole {
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+        /// Unit, empty for a plain count.
+        unit: &'static str,
+    },
+    /// `true` or `false`.
+    Flag,
+    /// One of these texts.
+    OneOf(&'static [&'static str]),
+    /// A list of some of these texts, in order of preference.
+    SomeOf(&'static [&'static str]),
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyDecl {
+    /// Its name.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// Default, as TOML; `None`: must be given.
+    pub default: Option<&'static str>,
+    /// Value in the generated example where the default would show nothing, as TOML.
+    pub example: Option<&'static str>,
+    /// Meaning, and what gets better and worse.
+    pub why: &'static str,
+}
+
+/// One section.
+#[derive(Clone, Copy, Debug)]
+pub struct SectionDecl {
+    /// `[name]`, or `[[name]]` if `many`.
+    pub name: &'static str,
+    /// May appear several times.
+    pub many: bool,
+    /// Written as a comment in the generated default.
+    pub commented: bool,
+    /// What it is about.
+    pub about: &'static str,
+    /// Its keys.
+    pub keys: &'static [KeyDecl],
+}
+
+impl SectionDecl {
+    /// The declaration of a key.
+    pub fn key(&self, name: &str) -> Option<&'static KeyDecl> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+}
+
+/// The declaration of a section.
+pub fn section(name: &str) -> Option<&'static SectionDecl> {
+    SECTIONS.iter().find(|section| section.name == name)
+}
+
+/// Codes of the languages we speak.
+pub const LANGUAGES: &[&str] = &["en", "id", "pt-BR", "ru"];
+const LANGUAGE_OR_NONE: &[&str] = &["", "en", "id", "pt-BR", "ru"];
+/// Names of the codecs we speak.
+pub const CODECS: &[&str] = &["opus", "g722", "pcmu", "pcma"];
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, why: &'static str) -> KeyDecl {
+    KeyDecl { name, kind, default: Some(default), example: None, why }
+}
+
+const fn needed(
+    name: &'static str,
+    kind: Kind,
+    example: &'static str,
+    why: &'static str,
+) -> KeyDecl {
+    KeyDecl { name, kind, default: None, example: Some(example), why }
+}
+
+const fn shown(decl: KeyDecl, example: &'static str) -> KeyDecl {
+    KeyDecl { example: Some(example), ..decl }
+}
+
+const fn whole(min: i64, max: i64, unit: &'static str) -> Kind {
+    Kind::Whole { min, max, unit }
+}
+
+/// All sections, in the order people read them.
+pub const SECTIONS: &[SectionDecl] =
+    &[SIP, TRUNK, RTP, DID, PIN, ROOM, ROOM_POLICY, PROMPTS, HTTP, CDR, LOG];
+
+const SIP: SectionDecl = SectionDecl {
+    name: "sip",
+    many: false,
+    commented: false,
+    about: "Where phones and PBXs reach the gateway.",
+    keys: &[
+        key(
+            "listen",
+            Kind::Texts,
+            r#"["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"]"#,
+            "Transport, address and port of each listener: \"udp:192.0.2.1:5060\", \"tcp:[2001:db8::1]:5060\". Behind \
+             NAT add what others must use: \"udp:10.0.0.5:5060 as 203.0.113.7:5060\". An Asterisk on the same host \
+             owns 5060: take 5070 then.",
+        ),
+        key(
+            "unknown",
+            Kind::OneOf(&["drop", "challenge"]),
+            r#""drop""#,
+            "What a source that is no trunk gets. \"drop\": nothing at all, so that scanners see no gateway. \
+             \"challenge\": a digest challenge, for phones that call from any address.",
+        ),
+        key(
+            "unmatched",
+            Kind::OneOf(&["ask", "refuse"]),
+            r#""ask""#,
+            "A dialled number without a [[did]]: \"ask\" answers and asks for a PIN, \"refuse\" says 404.",
+        ),
+        key(
+            "calls_max",
+            whole(1, 20_000, "calls"),
+            "1000",
+            "Calls at once. Above it a new call gets 503 with Retry-After, so that those in progress keep their sound.",
+        ),
+        key(
+            "retry_after_s",
+            whole(1, 3_600, "s"),
+            "10",
+            "Seconds in Retry-After of that 503. Short: callers come back soon, all at once. Long: they go elsewhere.",
+        ),
+        key(
+            "call_length_max_min",
+            whole(1, 10_080, "min"),
+            "240",
+            "Longest call; then it ends with words. Guards against forgotten lines that cost money all night.",
+        ),
+        key(
+            "drain_s",
+            whole(0, 86_400, "s"),
+            "30",
+            "At shutdown (SIGTERM): how long calls in progress may go on. New ones are refused meanwhile.",
+        ),
+        key("user_agent", Kind::Text, r#""WeeBee""#, "Text of User-Agent and Server."),
+    ],
+};
+
+const TRUNK: SectionDecl = SectionDecl {
+    name: "trunk",
+    many: true,
+    commented: false,
+    about: "A PBX or carrier that may call. The first trunk that matches the source of a call takes it.",
+    keys: &[
+        needed("name", Kind::Text, r#""local""#, "Name in logs, metrics and call records."),
+        shown(
+            key(
+                "sources",
+                Kind::Texts,
+                "[]",
+                "Addresses its requests come from: \"192.0.2.10\", \"192.0.2.0/24\", \"2001:db8::/32\".",
+            ),
+            r#"["127.0.0.0/8", "::1"]"#,
+        ),
+        key(
+            "users",
+            Kind::Texts,
+            "[]",
+            "Digest users it may call as: \"name:password\". Without `sources`, [sip] unknown = \"challenge\" is \
+             needed too.",
+        ),
+        key(
+            "require_both",
+            Kind::Flag,
+            "false",
+            "Both a source address and a digest user are required, instead of either.",
+        ),
+        key(
+            "realm",
+            Kind::Text,
+            r#""weebee""#,
+            "Digest realm that its users' passwords belong to.",
+        ),
+        key(
+            "trusted",
+            Kind::Flag,
+            "false",
+            "Believe its headers: Jitsi-Conference-Room (enters a room without a PIN) and P-Asserted-Identity. Only \
+             for a PBX of yours.",
+        ),
+        key(
+            "peer",
+            Kind::Text,
+            r#""""#,
+            "Address and port we send calls and OPTIONS to: \"192.0.2.10:5060\". Empty: it only calls us.",
+        ),
+        key("transport", Kind::OneOf(&["udp", "tcp"]), r#""udp""#, "Transport towards `peer`."),
+        key(
+            "credentials",
+            Kind::Text,
+            r#""""#,
+            "\"name:password\" for the digest challenges of `peer`. Empty: none.",
+        ),
+        key(
+            "qualify_s",
+            whole(0, 3_600, "s"),
+            "0",
+            "Send OPTIONS to `peer` this often and show it up or down. 0: do not.",
+        ),
+        key(
+            "session_expires_s",
+            whole(0, 86_400, "s"),
+            "0",
+            "Session timer we ask for (RFC 4028), at least 90 s: a peer that died ends the call. 0: only what the \
+             peer asks for.",
+        ),
+        key(
+            "reliable_provisional",
+            Kind::Flag,
+            "true",
+            "Send 18x reliably (100rel, RFC 3262) to peers that can.",
+        ),
+        key(
+            "codecs",
+            Kind::SomeOf(CODECS),
+            r#"["opus", "g722", "pcmu", "pcma"]"#,
+            "Codecs, best first. G.711 (pcmu, pcma) costs the gateway least; opus survives loss best.",
+        ),
+        key(
+            "packet_time_ms",
+            Kind::OneOf(&["10", "20", "30", "40", "60"]),
+            "20",
+            "Audio per packet that we prefer. 10: less delay, twice the packets. 60: the reverse.",
+        ),
+        key(
+            "symmetric_rtp",
+            Kind::Flag,
+            "true",
+            "Learn once where its sound really comes from (NAT). False: believe its SDP alone.",
+        ),
+        key(
+            "language",
+            Kind::OneOf(LANGUAGES),
+            r#""en""#,
+            "Language of the words its callers hear, unless the dialled number or the PIN says otherwise.",
+        ),
+        key(
+            "calls_max",
+            whole(1, 20_000, "calls"),
+            "1000",
+            "Calls at once on this trunk; above: 503.",
+        ),
+    ],
+};
+
+const RTP: SectionDecl = SectionDecl {
+    name: "rtp",
+    many: false,
+    commented: false,
+    about: "Sound.",
+    keys: &[
+        key(
+            "ports",
+            Kind::Text,
+            r#""20000-21999""#,
+            "First and last UDP port; a call takes two. Open them in the firewall; leave 10000 to a Jitsi bridge on \
+             the same host.",
+        ),
+        key(
+            "advertised",
+            Kind::Text,
+            r#""""#,
+            "IP address written into SDP when it differs from the listener's (NAT). Empty: the listener's.",
+        ),
+        key(
+            "shards",
+            whole(1, 64, "threads"),
+            "1",
+            "Media threads. One carries hundreds of G.711 calls; more use more cores, a room stays on one.",
+        ),
+        key(
+            "timeout_s",
+            whole(5, 3_600, "s"),
+            "60",
+            "A call from which no sound came for this long ends. Short: dead calls go soon. Long: phones that send \
+             nothing while muted stay.",
+        ),
+    ],
+};
+
+const DID: SectionDecl = SectionDecl {
+    name: "did",
+    many: true,
+    commented: true,
+    about: "What a dialled number means. The first that matches counts.",
+    keys: &[
+        needed(
+            "number",
+            Kind::Text,
+            r#""+6221555*""#,
+            "Dialled number or name. `?` stands for one character, `*` for any rest.",
+        ),
+        key("trunk", Kind::Text, r#""""#, "Only for calls of this trunk. Empty: any."),
+        key(
+            "language",
+            Kind::OneOf(LANGUAGE_OR_NONE),
+            r#""""#,
+            "Language of the words, unless the PIN says otherwise. Empty: the trunk's.",
+        ),
+        key(
+            "room",
+            Kind::Text,
+            r#""""#,
+            "The room this number belongs to. With `ask_pin` only PINs of this room are valid; without, callers enter \
+             at once. Empty: the PIN names the room.",
+        ),
+        key(
+            "ask_pin",
+            Kind::Flag,
+            "true",
+            "Ask for a PIN. False needs `room`: anyone who dials gets in.",
+        ),
+        key(
+            "role",
+            Kind::OneOf(&["guest", "host"]),
+            r#""guest""#,
+            "Standing of callers who enter without a PIN.",
+        ),
+        key(
+            "call_length_max_min",
+            whole(0, 10_080, "min"),
+            "0",
+            "Longest call to this number. 0: as [sip] says.",
+        ),
+    ],
+};
+
+const PIN: SectionDecl = SectionDecl {
+    name: "pin",
+    many: false,
+    commented: false,
+    about: "PINs: where they are kept and how guessing is slowed down.",
+    keys: &[
+        key(
+            "file",
+            Kind::Text,
+            r#""weebee-pins.sqlite""#,
+            "The registry (SQLite). It holds keyed hashes, never PINs. Put it on a local disk.",
+        ),
+        key(
+            "key_file",
+            Kind::Text,
+            r#""weebee-pins.key""#,
+            "The key of those hashes; made at first use, readable by us alone. Lost key: all PINs are void. Keep its \
+             backup apart from the registry's.",
+        ),
+        key(
+            "digits",
+            whole(6, 12, "digits"),
+            "9",
+            "Length of new PINs. 9 digits and the caps below make a hit by guessing a matter of millennia; 6 are \
+             easier to type and a matter of days.",
+        ),
+        key(
+            "ttl_h",
+            whole(0, 87_600, "h"),
+            "24",
+            "Life of a new PIN unless `weebee pin add --expires` says otherwise. 0: for ever.",
+        ),
+        key("tries_per_call", whole(1, 10, "tries"), "3", "Wrong PINs in one call; then goodbye."),
+        key(
+            "wrong_per_caller_h",
+            whole(1, 10_000, "tries per hour"),
+            "10",
+            "Wrong PINs of one caller per hour; then he is locked out for 15 minutes, doubling. Callers without a \
+             number share one bucket per trunk.",
+        ),
+        key(
+            "wrong_per_trunk_h",
+            whole(1, 1_000_000, "tries per hour"),
+            "120",
+            "Wrong PINs of one trunk per hour. Above it all PINs of this trunk are refused until the hour is over.",
+        ),
+        key(
+            "first_digit_s",
+            whole(2, 60, "s"),
+            "10",
+            "Patience for the first digit after the words.",
+        ),
+        key("between_digits_s", whole(1, 30, "s"), "5", "Patience between digits."),
+    ],
+};
+
+const ROOM: SectionDecl = SectionDecl {
+    name: "room",
+    many: false,
+    commented: false,
+    about: "How rooms treat callers, unless a [[room_policy]] says otherwise.",
+    keys: &[
+        key(
+            "wait_for_host",
+            Kind::Flag,
+            "false",
+            "Guests hear music until somebody with a host PIN is there.",
+        ),
+        key(
+            "host_wait_min",
+            whole(1, 1_440, "min"),
+            "10",
+            "How long a guest waits for the host before a spoken goodbye.",
+        ),
+        key("members_max", whole(2, 512, "callers"), "100", "Callers in one room."),
+    ],
+};
+
+const ROOM_POLICY: SectionDecl = SectionDecl {
+    name: "room_policy",
+    many: true,
+    commented: true,
+    about: "Exceptions from [room], by room name. The first that matches counts.",
+    keys: &[
+        needed(
+            "name",
+            Kind::Text,
+            r#""board-*""#,
+            "Room name, compared without case. `?` stands for one character, `*` for any rest.",
+        ),
+        key("wait_for_host", Kind::Flag, "false", "As in [room]."),
+        key("host_wait_min", whole(1, 1_440, "min"), "10", "As in [room]."),
+        key("members_max", whole(2, 512, "callers"), "100", "As in [room]."),
+    ],
+};
+
+const PROMPTS: SectionDecl = SectionDecl {
+    name: "prompts",
+    many: false,
+    commented: false,
+    about: "Spoken words.",
+    keys: &[
+        key(
+            "languages",
+            Kind::SomeOf(LANGUAGES),
+            r#"["en", "id", "pt-BR", "ru"]"#,
+            "Languages held in memory, about 10 MB each. The first stands in for one that is missing.",
+        ),
+        key(
+            "dir",
+            Kind::Text,
+            r#""""#,
+            "Folder with recordings of your own, `en/enter-pin.wav` and so on: 16-bit mono WAV. What is not there \
+             comes from the binary.",
+        ),
+    ],
+};
+
+const HTTP: SectionDecl = SectionDecl {
+    name: "http",
+    many: false,
+    commented: false,
+    about: "Health, metrics and the list of calls.",
+    keys: &[
+        key(
+            "listen",
+            Kind::Text,
+            r#""127.0.0.1:8788""#,
+            "Address and port; empty: no HTTP. Other than loopback needs `token_file`.",
+        ),
+        key(
+            "token_file",
+            Kind::Text,
+            r#""""#,
+            "File with a bearer token of at least 16 characters that requests must carry. Empty: none.",
+        ),
+        key(
+            "rooms",
+            Kind::OneOf(&["hash", "name"]),
+            r#""hash""#,
+            "How /calls and the logs show rooms: \"hash\" hides the name, \"name\" shows it.",
+        ),
+    ],
+};
+
+const CDR: SectionDecl = SectionDecl {
+    name: "cdr",
+    many: false,
+    commented: false,
+    about: "Call records: one JSON line per call.",
+    keys: &[
+        key("file", Kind::Text, r#""weebee-cdr.jsonl""#, "The file, appended to. Empty: none."),
+        key(
+            "sync",
+            Kind::OneOf(&["each", "none"]),
+            r#""none""#,
+            "\"each\": on the disk before the next one is written; survives a power cut. \"none\": the system writes \
+             when it likes; cheaper.",
+        ),
+        key(
+            "numbers",
+            Kind::OneOf(&["hash", "masked", "full"]),
+            r#""masked""#,
+            "Telephone numbers in records: \"hash\" a keyed hash, \"masked\" +62 *** 47, \"full\" as they are.",
+        ),
+        key(
+            "rooms",
+            Kind::OneOf(&["hash", "name"]),
+            r#""name""#,
+            "Rooms in records: a keyed hash, or the name.",
+        ),
+    ],
+};
+
+const LOG: SectionDecl = SectionDecl {
+    name: "log",
+    many: false,
+    commented: false,
+    about: "Log on standard error. No PIN, number or name is ever logged.",
+    keys: &[
+        key(
+            "filter",
+            Kind::Text,
+            r#""info""#,
+            "Levels by module: \"info\", \"info,gateway_core::sip=debug\".",
+        ),
+        key(
+            "format",
+            Kind::OneOf(&["text", "json"]),
+            r#""text""#,
+            "Lines for people or for machines.",
+        ),
+    ],
+};

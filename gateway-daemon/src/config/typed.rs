@@ -1,0 +1,713 @@
+//! The configuration as types that cannot be wrong. [`build`] judges what spans several keys: sources and users,
+//! addresses and tokens, numbers of ports and calls.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gateway_core::base::pii::Pii;
+use gateway_core::leg::backend::{Role, RoomName, RoomPolicy};
+use gateway_core::leg::trunk::signal::SdpPolicy;
+use gateway_core::media::clip::Language;
+use gateway_core::media::codec::CodecKind;
+use gateway_core::sip::trunk::{
+    Cidr, DigestUser, ListenerConfig, SipTransport, TrunkConfig, UnknownSource,
+};
+
+use super::Mistakes;
+use super::number::Pattern;
+use super::raw::{Raw, Section};
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[sip]`.
+    pub sip: Sip,
+    /// `[[trunk]]`, in the order of their ids.
+    pub trunks: Vec<Trunk>,
+    /// `[rtp]`.
+    pub rtp: Rtp,
+    /// `[[did]]`, first match first.
+    pub dids: Vec<Did>,
+    /// `[pin]`.
+    pub pin: PinSettings,
+    /// `[room]` and `[[room_policy]]`.
+    pub rooms: Rooms,
+    /// `[prompts]`.
+    pub prompts: Prompts,
+    /// `[http]`.
+    pub http: Http,
+    /// `[cdr]`.
+    pub cdr: Cdr,
+    /// `[log]`.
+    pub log: Log,
+}
+
+/// `[sip]`.
+#[derive(Clone, Debug)]
+pub struct Sip {
+    /// Listeners, in the order of their ids.
+    pub listeners: Vec<ListenerConfig>,
+    /// What strangers get.
+    pub unknown: UnknownSource,
+    /// A number without a `[[did]]`: ask for a PIN (true) or refuse.
+    pub ask_unmatched: bool,
+    /// Calls at once.
+    pub calls_max: usize,
+    /// Retry-After of the 503.
+    pub retry_after: Duration,
+    /// Longest call.
+    pub call_length_max: Duration,
+    /// Patience at shutdown.
+    pub drain: Duration,
+    /// User-Agent and Server.
+    pub user_agent: String,
+}
+
+/// `[[trunk]]`.
+#[derive(Clone, Debug)]
+pub struct Trunk {
+    /// What SIP needs.
+    pub sip: TrunkConfig,
+    /// What SDP needs.
+    pub sdp: SdpPolicy,
+    /// Language of its callers.
+    pub language: Language,
+}
+
+/// `[rtp]`.
+#[derive(Clone, Debug)]
+pub struct Rtp {
+    /// First and last port.
+    pub ports: (u16, u16),
+    /// Media threads.
+    pub shards: u16,
+    /// Silence that ends a call.
+    pub timeout: Duration,
+}
+
+/// `[[did]]`.
+#[derive(Clone, Debug)]
+pub struct Did {
+    /// Dialled number.
+    pub number: Pattern,
+    /// Only for this trunk.
+    pub trunk: Option<String>,
+    /// Language.
+    pub language: Option<Language>,
+    /// Its room.
+    pub room: Option<RoomName>,
+    /// Ask for a PIN.
+    pub ask_pin: bool,
+    /// Standing without a PIN.
+    pub role: Role,
+    /// Longest call.
+    pub length_max: Option<Duration>,
+}
+
+/// `[pin]`.
+#[derive(Clone, Debug)]
+pub struct PinSettings {
+    /// The registry.
+    pub file: PathBuf,
+    /// The key.
+    pub key_file: PathBuf,
+    /// Length of new PINs.
+    pub digits: u8,
+    /// Life of new PINs; `None`: for ever.
+    pub ttl: Option<Duration>,
+    /// Wrong PINs per call.
+    pub tries_per_call: u8,
+    /// Wrong PINs per caller and hour.
+    pub wrong_per_caller_h: u32,
+    /// Wrong PINs per trunk and hour.
+    pub wrong_per_trunk_h: u32,
+    /// Patience for the first digit.
+    pub first_digit: Duration,
+    /// Patience between digits.
+    pub between_digits: Duration,
+}
+
+/// `[room]` and its exceptions.
+#[derive(Clone, Debug)]
+pub struct Rooms {
+    /// `[room]`.
+    pub usual: RoomPolicy,
+    /// `[[room_policy]]`, first match first.
+    pub named: Vec<(Pattern, RoomPolicy)>,
+}
+
+impl Rooms {
+    /// The policy of a room.
+    pub fn policy(&self, room: &RoomName) -> RoomPolicy {
+        let named = self.named.iter().find(|(pattern, _)| pattern.matches(room.as_str()));
+        named.map_or(self.usual, |(_, policy)| *policy)
+    }
+}
+
+/// `[prompts]`.
+#[derive(Clone, Debug)]
+pub struct Prompts {
+    /// Languages in memory.
+    pub languages: Vec<Language>,
+    /// Recordings of the owner.
+    pub dir: Option<PathBuf>,
+}
+
+/// How something personal is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Showing {
+    /// A keyed hash.
+    Hash,
+    /// Its beginning and end.
+    Masked,
+    /// As it is.
+    Full,
+}
+
+/// `[http]`.
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// Address; `None`: no HTTP.
+    pub listen: Option<SocketAddr>,
+    /// File of the bearer token.
+    pub token_file: Option<PathBuf>,
+    /// Room names.
+    pub rooms: Showing,
+}
+
+/// `[cdr]`.
+#[derive(Clone, Debug)]
+pub struct Cdr {
+    /// The file; `None`: no records.
+    pub file: Option<PathBuf>,
+    /// Each line is on the disk before the next.
+    pub sync_each: bool,
+    /// Telephone numbers.
+    pub numbers: Showing,
+    /// Room names.
+    pub rooms: Showing,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// Filter.
+    pub filter: String,
+    /// JSON lines.
+    pub json: bool,
+}
+
+/// Judges what was read. `None` only together with a mistake.
+pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config> {
+    let mut judge = Judge { mistakes, folder };
+    let trunks: Vec<Option<Trunk>> =
+        raw.many("trunk").map(|section| judge.trunk(section)).collect();
+    let dids: Vec<Option<Did>> = raw.many("did").map(|section| judge.did(section, raw)).collect();
+    let rtp = judge.rtp(raw);
+    let sip = judge.sip(raw);
+    let pin = judge.pin(raw.one("pin"));
+    let rooms = judge.rooms(raw);
+    let http = judge.http(raw.one("http"));
+    let prompts = judge.prompts(raw.one("prompts"));
+    judge.together(raw);
+    Some(Config {
+        sip: sip?,
+        trunks: trunks.into_iter().collect::<Option<_>>()?,
+        rtp: rtp?,
+        dids: dids.into_iter().collect::<Option<_>>()?,
+        pin,
+        rooms: rooms?,
+        prompts,
+        http: http?,
+        cdr: judge.cdr(raw.one("cdr")),
+        log: log(raw.one("log")),
+    })
+}
+
+struct Judge<'a> {
+    mistakes: &'a mut Mistakes,
+    folder: &'a Path,
+}
+
+impl Judge<'_> {
+    fn say(&mut self, section: &Section, key: &str, what: impl std::fmt::Display) {
+        let text = format!("{}: {key}: {what}", section.title());
+        self.mistakes.add(section.at(key), text);
+    }
+
+    /// Keeps a good value, reports a bad one.
+    fn keep<T>(&mut self, section: &Section, key: &str, value: Result<T, String>) -> Option<T> {
+        value.map_err(|what| self.say(section, key, what)).ok()
+    }
+
+    fn path(&self, section: &Section, key: &str) -> Option<PathBuf> {
+        let text = section.text(key);
+        (!text.is_empty()).then(|| self.folder.join(text))
+    }
+
+    fn sip(&mut self, raw: &Raw) -> Option<Sip> {
+        let section = raw.one("sip");
+        let rtp = raw.one("rtp");
+        let advertised_media = match rtp.text("advertised") {
+            "" => Some(None),
+            text => self.keep(rtp, "advertised", advertised_ip(text).map(Some)),
+        };
+        let mut listeners = Vec::new();
+        for text in section.texts("listen") {
+            let listener = listener(text, advertised_media.flatten());
+            listeners.extend(self.keep(section, "listen", listener));
+        }
+        if section.texts("listen").is_empty() {
+            self.say(section, "listen", "the list is empty; write [\"udp:127.0.0.1:5060\"]");
+        }
+        for (at, listener) in listeners.iter().enumerate() {
+            let same = |other: &ListenerConfig| {
+                other.bind == listener.bind && other.transport == listener.transport
+            };
+            if listener.bind.port() != 0 && listeners.iter().skip(at + 1).any(same) {
+                let what = format!("{} appears twice; remove one", listener.bind);
+                self.say(section, "listen", what);
+            }
+        }
+        advertised_media?;
+        Some(Sip {
+            listeners,
+            unknown: match section.text("unknown") {
+                "challenge" => UnknownSource::Challenge,
+                _ => UnknownSource::Drop,
+            },
+            ask_unmatched: section.text("unmatched") == "ask",
+            calls_max: count(section.whole("calls_max")),
+            retry_after: Duration::from_secs(section.whole("retry_after_s")),
+            call_length_max: minutes(section.whole("call_length_max_min")),
+            drain: Duration::from_secs(section.whole("drain_s")),
+            user_agent: self.header_text(section, "user_agent"),
+        })
+    }
+
+    /// Text that goes into a header: one line, no control characters.
+    fn header_text(&mut self, section: &Section, key: &str) -> String {
+        let text = section.text(key);
+        if text.chars().any(char::is_control) {
+            self.say(section, key, "contains a line break or control character; remove it");
+        }
+        text.to_owned()
+    }
+
+    fn trunk(&mut self, section: &Section) -> Option<Trunk> {
+        let before = self.mistakes.entries.len();
+        let name = self.header_text(section, "name");
+        if section.given("name") && !is_name(&name) {
+            self.say(section, "name", "use 1 to 64 letters, digits, `.`, `_` and `-`");
+        }
+        let sources = self.sources(section);
+        let users = self.users(section);
+        let peer = self.peer(section);
+        let credentials = match section.text("credentials") {
+            "" => None,
+            text => self.keep(section, "credentials", user(text)),
+        };
+        let session_expires = seconds_or_none(section.whole("session_expires_s"));
+        if session_expires.is_some_and(|interval| interval < Duration::from_secs(90)) {
+            self.say(
+                section,
+                "session_expires_s",
+                "RFC 4028 allows no less than 90; write 0 or 90",
+            );
+        }
+        let qualify_every = seconds_or_none(section.whole("qualify_s"));
+        if qualify_every.is_some() && section.text("peer").is_empty() {
+            self.say(
+                section,
+                "qualify_s",
+                "there is no `peer` to send OPTIONS to; add peer or write 0",
+            );
+        }
+        (self.mistakes.entries.len() == before).then(|| Trunk {
+            sip: TrunkConfig {
+                name,
+                sources,
+                users,
+                require_both: section.flag("require_both"),
+                realm: section.text("realm").to_owned(),
+                peer,
+                transport: match section.text("transport") {
+                    "tcp" => SipTransport::Tcp,
+                    _ => SipTransport::Udp,
+                },
+                credentials,
+                qualify_every,
+                session_expires,
+                reliable_provisional: section.flag("reliable_provisional"),
+                calls_max: count(section.whole("calls_max")),
+                trusted: section.flag("trusted"),
+            },
+            sdp: SdpPolicy {
+                codecs: section.texts("codecs").iter().filter_map(|name| codec(name)).collect(),
+                packet_time_ms: section.text("packet_time_ms").parse().unwrap_or(20),
+                symmetric: section.flag("symmetric_rtp"),
+            },
+            language: language(section.text("language")).unwrap_or_default(),
+        })
+    }
+
+    fn sources(&mut self, section: &Section) -> Vec<Cidr> {
+        let mut sources = Vec::new();
+        for text in section.texts("sources") {
+            let source = text.parse::<Cidr>().map_err(|error| format!("{text:?}: {error}"));
+            sources.extend(self.keep(section, "sources", source));
+        }
+        let nobody = section.texts("sources").is_empty() && section.texts("users").is_empty();
+        if nobody && section.text("peer").is_empty() {
+            self.say(section, "sources", "nobody can use this trunk; add sources, users or peer");
+        }
+        sources
+    }
+
+    fn users(&mut self, section: &Section) -> Vec<DigestUser> {
+        let mut users = Vec::new();
+        for text in section.texts("users") {
+            users.extend(self.keep(section, "users", user(text)));
+        }
+        let half = section.texts("users").is_empty() || section.texts("sources").is_empty();
+        if section.flag("require_both") && half {
+            self.say(section, "require_both", "needs sources and users; add the missing one");
+        }
+        let realm = section.text("realm");
+        if realm.is_empty() || realm.contains(['"', '\\']) || realm.chars().any(char::is_control) {
+            self.say(section, "realm", "use a text without quotes and backslashes");
+        }
+        users
+    }
+
+    fn peer(&mut self, section: &Section) -> Option<SocketAddr> {
+        match section.text("peer") {
+            "" => None,
+            text => self.keep(section, "peer", socket_address(text, "192.0.2.10:5060")),
+        }
+    }
+
+    fn rtp(&mut self, raw: &Raw) -> Option<Rtp> {
+        let section = raw.one("rtp");
+        let ports = self.keep(section, "ports", ports(section.text("ports")))?;
+        let pairs = u64::from(ports.1 - ports.0).div_ceil(2);
+        let calls = raw.one("sip").whole("calls_max");
+        if pairs < calls {
+            let last = u64::from(ports.0) + calls * 2 - 1;
+            let remedy = match last {
+                ..=65_535 => format!("write \"{}-{last}\"", ports.0),
+                _ => "start lower".to_owned(),
+            };
+            let what = format!(
+                "{:?} has room for {pairs} calls, [sip] calls_max is {calls}; {remedy}, or lower calls_max",
+                section.text("ports"),
+            );
+            self.say(section, "ports", what);
+        }
+        Some(Rtp {
+            ports,
+            shards: u16::try_from(section.whole("shards")).unwrap_or(1),
+            timeout: Duration::from_secs(section.whole("timeout_s")),
+        })
+    }
+
+    fn did(&mut self, section: &Section, raw: &Raw) -> Option<Did> {
+        let number = Pattern::new(section.text("number"));
+        if number.is_none() && section.given("number") {
+            self.say(section, "number", "is empty; write the dialled number, or \"*\" for any");
+        }
+        let trunk = Some(section.text("trunk")).filter(|name| !name.is_empty());
+        if let Some(name) = trunk.filter(|name| !raw.many("trunk").any(|t| t.text("name") == *name))
+        {
+            self.say(section, "trunk", format!("there is no [[trunk]] named {name:?}"));
+        }
+        let room = match section.text("room") {
+            "" => Some(None),
+            text => self.keep(section, "room", room_name(text).map(Some)),
+        };
+        let ask_pin = section.flag("ask_pin");
+        if !ask_pin && section.text("room").is_empty() {
+            self.say(section, "ask_pin", "false needs a room; add room = \"tea\" or ask for a PIN");
+        }
+        Some(Did {
+            number: number?,
+            trunk: trunk.map(str::to_owned),
+            language: language(section.text("language")),
+            room: room?,
+            ask_pin,
+            role: if section.text("role") == "host" { Role::Host } else { Role::Guest },
+            length_max: Some(section.whole("call_length_max_min")).filter(|n| *n > 0).map(minutes),
+        })
+    }
+
+    fn pin(&mut self, section: &Section) -> PinSettings {
+        for key in ["file", "key_file"] {
+            if section.text(key).is_empty() {
+                self.say(section, key, "is empty; write a file name");
+            }
+        }
+        let hours = Some(section.whole("ttl_h")).filter(|hours| *hours > 0);
+        PinSettings {
+            file: self.folder.join(section.text("file")),
+            key_file: self.folder.join(section.text("key_file")),
+            digits: u8::try_from(section.whole("digits")).unwrap_or(9),
+            ttl: hours.map(|hours| minutes(hours * 60)),
+            tries_per_call: u8::try_from(section.whole("tries_per_call")).unwrap_or(3),
+            wrong_per_caller_h: u32::try_from(section.whole("wrong_per_caller_h")).unwrap_or(10),
+            wrong_per_trunk_h: u32::try_from(section.whole("wrong_per_trunk_h")).unwrap_or(120),
+            first_digit: Duration::from_secs(section.whole("first_digit_s")),
+            between_digits: Duration::from_secs(section.whole("between_digits_s")),
+        }
+    }
+
+    fn rooms(&mut self, raw: &Raw) -> Option<Rooms> {
+        let usual = room_policy(raw.one("room"), raw.one("room"));
+        let mut named = Vec::new();
+        for section in raw.many("room_policy") {
+            match Pattern::new(section.text("name")) {
+                Some(name) => named.push((name, room_policy(section, raw.one("room")))),
+                None if section.given("name") => {
+                    self.say(section, "name", "is empty; write the room's name, or \"*\" for any");
+                }
+                None => {}
+            }
+        }
+        Some(Rooms { usual, named })
+    }
+
+    fn prompts(&mut self, section: &Section) -> Prompts {
+        let dir = self.path(section, "dir");
+        if let Some(dir) = dir.as_ref().filter(|dir| !dir.is_dir()) {
+            let what = format!("{} is no folder; create it, or write \"\"", dir.display());
+            self.say(section, "dir", what);
+        }
+        let languages = section.texts("languages").iter().filter_map(|code| language(code));
+        Prompts { languages: languages.collect(), dir }
+    }
+
+    fn http(&mut self, section: &Section) -> Option<Http> {
+        let listen = match section.text("listen") {
+            "" => None,
+            text => Some(self.keep(section, "listen", socket_address(text, "127.0.0.1:8788"))?),
+        };
+        let token_file = self.path(section, "token_file");
+        if let Some(address) = listen.filter(|address| !address.ip().is_loopback()) {
+            if token_file.is_none() {
+                let what = format!(
+                    "{address} can be reached from outside; add token_file, or write \"127.0.0.1:{}\"",
+                    address.port(),
+                );
+                self.say(section, "listen", what);
+            }
+        }
+        if let Some(file) = &token_file {
+            let token = std::fs::read_to_string(file);
+            match token {
+                Ok(token) if token.trim().len() >= 16 => {}
+                Ok(_) => self.say(
+                    section,
+                    "token_file",
+                    format!(
+                        "{}: the token is shorter than 16 characters; make a longer one",
+                        file.display()
+                    ),
+                ),
+                Err(error) => self.say(
+                    section,
+                    "token_file",
+                    format!(
+                        "{}: {error}; put a random token of 16 characters or more there",
+                        file.display()
+                    ),
+                ),
+            }
+        }
+        Some(Http { listen, token_file, rooms: showing(section.text("rooms")) })
+    }
+
+    fn cdr(&self, section: &Section) -> Cdr {
+        Cdr {
+            file: self.path(section, "file"),
+            sync_each: section.text("sync") == "each",
+            numbers: showing(section.text("numbers")),
+            rooms: showing(section.text("rooms")),
+        }
+    }
+
+    /// What spans sections.
+    fn together(&mut self, raw: &Raw) {
+        let trunks: Vec<&Section> = raw.many("trunk").collect();
+        if trunks.is_empty() {
+            let text = "no [[trunk]]: nobody may call; add [[trunk]], name = \"local\", \
+                        sources = [\"127.0.0.0/8\"]";
+            self.mistakes.add(0, text);
+        }
+        for (at, trunk) in trunks.iter().enumerate() {
+            let name = trunk.text("name");
+            if trunks.iter().take(at).any(|other| other.text("name") == name && !name.is_empty()) {
+                self.say(trunk, "name", "another [[trunk]] has this name; choose a new one");
+            }
+            let by_users_alone =
+                trunk.texts("sources").is_empty() && !trunk.texts("users").is_empty();
+            if by_users_alone && raw.one("sip").text("unknown") == "drop" {
+                let what = "users without sources need [sip] unknown = \"challenge\"; set it, or add sources";
+                self.say(trunk, "users", what);
+            }
+        }
+        let pin = raw.one("pin");
+        if pin.text("file") == pin.text("key_file") {
+            self.say(pin, "key_file", "is the same file as `file`; write another name");
+        }
+    }
+}
+
+fn log(section: &Section) -> Log {
+    Log { filter: section.text("filter").to_owned(), json: section.text("format") == "json" }
+}
+
+fn room_policy(section: &Section, usual: &Section) -> RoomPolicy {
+    let from = |key: &str| if section.given(key) { section } else { usual };
+    RoomPolicy {
+        wait_for_host: from("wait_for_host").flag("wait_for_host"),
+        members_max: count(from("members_max").whole("members_max")),
+        host_wait_max: minutes(from("host_wait_min").whole("host_wait_min")),
+    }
+}
+
+/// `udp:ADDRESS:PORT`, with ` as ADDRESS[:PORT]` behind NAT.
+fn listener(text: &str, media: Option<IpAddr>) -> Result<ListenerConfig, String> {
+    let help = "write \"udp:192.0.2.1:5060\" or \"tcp:[2001:db8::1]:5060\"";
+    let (transport, rest) = text.split_once(':').ok_or(format!("{text:?}: {help}"))?;
+    let transport = match transport.trim() {
+        "udp" => SipTransport::Udp,
+        "tcp" => SipTransport::Tcp,
+        "tls" => return Err(format!("{text:?}: TLS is not there yet; {help}")),
+        other => return Err(format!("{text:?}: unknown transport {other:?}; {help}")),
+    };
+    let (bind, advertised) = match rest.split_once(" as ") {
+        Some((bind, advertised)) => (bind.trim(), Some(advertised.trim())),
+        None => (rest.trim(), None),
+    };
+    let bind: SocketAddr = bind.parse().map_err(|_| format!("{text:?}: {help}"))?;
+    let advertised = match advertised {
+        None => None,
+        Some(advertised) => Some(
+            advertised
+                .parse()
+                .or_else(|_| advertised.parse().map(|ip| SocketAddr::new(ip, bind.port())))
+                .map_err(|_| {
+                    format!("{advertised:?} after \"as\" is no address; write 203.0.113.7")
+                })?,
+        ),
+    };
+    if bind.ip().is_unspecified() && advertised.is_none() {
+        let what = "listens on all addresses, so that others must be told which to use";
+        return Err(format!("{text:?} {what}; write \"{text} as 203.0.113.7\""));
+    }
+    Ok(ListenerConfig { bind, transport, advertised, advertised_media: media })
+}
+
+fn advertised_ip(text: &str) -> Result<IpAddr, String> {
+    let ip: IpAddr =
+        text.parse().map_err(|_| format!("{text:?} is no IP address; write \"203.0.113.7\""))?;
+    match ip.is_unspecified() {
+        true => Err(format!("{text:?} cannot be reached by anybody; write \"203.0.113.7\"")),
+        false => Ok(ip),
+    }
+}
+
+fn socket_address(text: &str, example: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is no address with a port; write {example:?}"))
+}
+
+/// `FIRST-LAST`.
+fn ports(text: &str) -> Result<(u16, u16), String> {
+    let help = "write \"20000-20999\"";
+    let (first, last) = text.split_once('-').ok_or(format!("{text:?}: {help}"))?;
+    let port =
+        |text: &str| text.trim().parse::<u16>().map_err(|_| format!("{text:?} is no port; {help}"));
+    let (first, last) = (port(first)?, port(last)?);
+    if last <= first {
+        let wanted = u32::from(first).saturating_add(999).min(65_535);
+        return Err(format!(
+            "{text:?}: last port is not above the first; write \"{first}-{wanted}\""
+        ));
+    }
+    if first < 1_024 {
+        return Err(format!("{text:?}: ports below 1024 belong to the system; {help}"));
+    }
+    Ok((first + first % 2, last))
+}
+
+/// `name:password`.
+fn user(text: &str) -> Result<DigestUser, String> {
+    match text.split_once(':') {
+        Some((name, password)) if !name.is_empty() && !password.is_empty() => {
+            Ok(DigestUser { user: name.to_owned(), password: Pii::new(password.to_owned()) })
+        }
+        // The text is not repeated: it may be a password.
+        _ => Err("expected \"name:password\"".to_owned()),
+    }
+}
+
+fn room_name(text: &str) -> Result<RoomName, String> {
+    RoomName::new(text).map_err(|error| format!("{text:?}: {error}"))
+}
+
+fn is_name(text: &str) -> bool {
+    let legal = |sign: char| sign.is_alphanumeric() || ['.', '_', '-'].contains(&sign);
+    !text.is_empty() && text.chars().count() <= 64 && text.chars().all(legal)
+}
+
+fn showing(text: &str) -> Showing {
+    match text {
+        "name" | "full" => Showing::Full,
+        "masked" => Showing::Masked,
+        _ => Showing::Hash,
+    }
+}
+
+/// A language by its code.
+pub fn language(code: &str) -> Option<Language> {
+    match code {
+        "en" => Some(Language::En),
+        "id" => Some(Language::Id),
+        "pt-BR" => Some(Language::PtBr),
+        "ru" => Some(Language::Ru),
+        _ => None,
+    }
+}
+
+/// The code of a language.
+pub fn language_code(language: Language) -> &'static str {
+    match language {
+        Language::En => "en",
+        Language::Id => "id",
+        Language::PtBr => "pt-BR",
+        Language::Ru => "ru",
+    }
+}
+
+/// A codec by the name that configuration uses.
+pub fn codec(name: &str) -> Option<CodecKind> {
+    match name {
+        "opus" => Some(CodecKind::Opus),
+        "g722" => Some(CodecKind::G722),
+        "pcmu" => Some(CodecKind::Pcmu),
+        "pcma" => Some(CodecKind::Pcma),
+        _ => None,
+    }
+}
+
+fn minutes(number: u64) -> Duration {
+    Duration::from_secs(number * 60)
+}
+
+fn seconds_or_none(number: u64) -> Option<Duration> {
+    (number > 0).then(|| Duration::from_secs(number))
+}
+
+fn count(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
