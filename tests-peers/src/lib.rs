@@ -1,1 +1,24 @@
-//! gateway-tests-peers
+//! Real peers for the gateway: Asterisk 16 and 22, baresip and SIPp from Debian, each in a network namespace with
+//! nothing but loopback, and an ear that judges what they hear as sound.
+//!
+//! - [`require`]: is the peer installed? If not: a loud skip with the command that brings it, or a failure when
+//!   `WEEBEE_PEERS_REQUIRED=1`.
+//! - [`world`]: one test's namespace, folder of logs and clock; everything started in it ends with it, by pid.
+//! - [`asterisk`], [`baresip`], [`sipp`], [`gateway`]: the programs.
+//! - [`sound`]: speech made by espeak-ng, WAV files, and the verdict: is it the same speech, how loud, how late.
+//! - [`table`]: the verdicts as the table of `docs/interop.md`.
+//!
+//! Refuses to link the gateway: it is a peer like the others here, and only its outside is tested.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod asterisk;
+pub mod baresip;
+pub mod gateway;
+pub mod process;
+pub mod require;
+pub mod sipp;
+pub mod sound;
+pub mod table;
+pub mod world;

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Brings every real peer onto a Debian 12 machine: host packages, then both Asterisk chroots side by side.
+# Repeatable and quick when everything is cached. WEEBEE_PEERS_DIR moves the cache (default /var/cache/weebee-peers).
+here="$(dirname "$0")"
+. "$here/lib.sh"
+
+sh "$here/install-host.sh"
+if [ ! -e "$PEERS_DIR/asterisk16/.weebee-peer" ] || [ ! -e "$PEERS_DIR/asterisk22/.weebee-peer" ]; then
+    need_root
+fi
+with_lock
+sh "$here/install-chroot.sh" asterisk16 &
+first=$!
+sh "$here/install-chroot.sh" asterisk22 &
+second=$!
+failed=""
+wait "$first" || failed="asterisk16"
+wait "$second" || failed="$failed asterisk22"
+[ -z "$failed" ] || die "not installed: $failed (reasons above, logs in $PEERS_DIR/log)"
+sh "$here/status.sh"

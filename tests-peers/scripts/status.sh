@@ -1,0 +1,26 @@
+#!/bin/sh
+# Prints one line a peer: name, version, or what is missing and the command that brings it. Exit 1 if one is missing.
+here="$(dirname "$0")"
+. "$here/lib.sh"
+
+missing=0
+tell() { # tell NAME VERSION REMEDY
+    if [ -n "$2" ]; then
+        printf 'peers: %-12s %s\n' "$1" "$2"
+    else
+        printf 'peers: %-12s MISSING: run %s as root\n' "$1" "$3"
+        missing=1
+    fi
+}
+package() { dpkg-query -W -f '${Version}' "$1" 2>/dev/null || true; }
+
+for pair in sipp:sip-tester baresip:baresip-core espeak-ng:espeak-ng sox:sox ip:iproute2; do
+    command="${pair%%:*}"
+    version=""
+    if command -v "$command" >/dev/null; then version="$(package "${pair#*:}")"; fi
+    tell "$command" "$version" "$here/install-host.sh"
+done
+for name in asterisk16 asterisk22; do
+    tell "$name" "$(sed -n 2p "$PEERS_DIR/$name/.weebee-peer" 2>/dev/null || true)" "$here/install-chroot.sh $name"
+done
+exit "$missing"

@@ -1,0 +1,82 @@
+//! One test's world: a network namespace with loopback alone, a folder, and a wall clock shared by all peers.
+//!
+//! Nothing in it can reach another network, so every port is free and no name server exists. The folder is removed
+//! when the test passes and kept, with its path printed, when it fails (or always, with `WEEBEE_PEERS_KEEP=1`).
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The namespace and folder of one test.
+#[derive(Debug)]
+pub struct World {
+    namespace: String,
+    folder: PathBuf,
+}
+
+static WORLDS: AtomicU32 = AtomicU32::new(0);
+
+impl World {
+    /// A fresh namespace with `lo` up, and a fresh folder.
+    ///
+    /// # Panics
+    /// When either cannot be made; [`crate::require::all_there`] has said before that it can.
+    pub fn new(test: &str) -> World {
+        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let namespace = format!("weebee-{}-{number}", std::process::id());
+        ip(&["netns", "add", &namespace]);
+        ip(&["-n", &namespace, "link", "set", "lo", "up"]);
+        let folder = std::env::temp_dir().join(format!("{namespace}-{test}"));
+        std::fs::create_dir_all(&folder).expect("a folder for the test");
+        World { namespace, folder }
+    }
+
+    /// Where this test's files are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A folder of its own for one peer.
+    pub fn subfolder(&self, name: &str) -> PathBuf {
+        let folder = self.folder.join(name);
+        std::fs::create_dir_all(&folder).expect("a folder for the peer");
+        folder
+    }
+
+    /// A command that will run inside the namespace; its pid becomes the program's own.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace]).arg(program);
+        command.current_dir(&self.folder).env_remove("http_proxy").env_remove("https_proxy");
+        command
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.namespace]).output();
+        let kept = std::thread::panicking() || std::env::var_os("WEEBEE_PEERS_KEEP").is_some();
+        if kept {
+            eprintln!("logs and recordings kept in {}", self.folder.display());
+        } else {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// Seconds since 1970 with their fraction: the clock that Asterisk's dialplan, file times and we have in common.
+pub fn wall_clock() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs_f64()
+}
+
+fn ip(arguments: &[&str]) {
+    let done = Command::new("ip").args(arguments).output().expect("ip runs");
+    assert!(
+        done.status.success(),
+        "ip {}: {}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&done.stderr).trim()
+    );
+}
