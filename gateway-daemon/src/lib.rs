@@ -6,3 +6,8 @@
 
 pub mod cli;
 pub mod config;
+pub mod ivr;
+pub mod pin;
+
+#[cfg(test)]
+mod testing;

@@ -10,6 +10,7 @@ pub mod number;
 pub mod raw;
 pub mod schema;
 pub mod typed;
+pub mod values;
 
 use std::fmt;
 use std::path::Path;

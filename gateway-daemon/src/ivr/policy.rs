@@ -1,0 +1,183 @@
+//! What configuration means for one call: which number leads where, in which language, under which name.
+
+use std::time::Duration;
+
+use gateway_core::base::ids::TrunkId;
+use gateway_core::base::pii::Pii;
+use gateway_core::call::Route;
+use gateway_core::leg::backend::{Role, RoomName};
+use gateway_core::media::clip::Language;
+use gateway_core::sip::endpoint::InviteFacts;
+
+use crate::config::Config;
+use crate::config::number::masked;
+use crate::config::typed::{Did, PinSettings, Rooms};
+use crate::pin::throttle::ThrottleLimits;
+
+/// The rules of the dialogue.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Trunks, in the order of their ids.
+    pub trunks: Vec<TrunkRules>,
+    /// Numbers, first match first.
+    pub dids: Vec<Did>,
+    /// A number without a `[[did]]`: ask for a PIN (true) or refuse.
+    pub ask_unmatched: bool,
+    /// Policies of rooms.
+    pub rooms: Rooms,
+    /// PIN rules.
+    pub pin: PinRules,
+}
+
+/// What the dialogue knows of a trunk.
+#[derive(Clone, Debug)]
+pub struct TrunkRules {
+    /// Name.
+    pub name: String,
+    /// Its headers are believed.
+    pub trusted: bool,
+    /// Language of its callers.
+    pub language: Language,
+}
+
+/// Rules of asking for a PIN.
+#[derive(Clone, Copy, Debug)]
+pub struct PinRules {
+    /// An answer is complete at this many digits, after a pause.
+    pub digits: u8,
+    /// Wrong PINs per call.
+    pub tries: u8,
+    /// Patience for the first digit.
+    pub first_digit: Duration,
+    /// Patience between digits.
+    pub between_digits: Duration,
+    /// Caps of guessing.
+    pub limits: ThrottleLimits,
+}
+
+/// Where a new call goes.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// Into a room, without a PIN.
+    Room(Box<Route>),
+    /// Ask for a PIN.
+    Ask(Asking),
+    /// No such number.
+    Nowhere,
+}
+
+/// What a PIN dialogue must know.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    /// Language of the words until the PIN says otherwise.
+    pub language: Language,
+    /// Only PINs of this room are valid.
+    pub room: Option<RoomName>,
+    /// Longest call, where the number says so.
+    pub length_max: Option<Duration>,
+    /// What others in the room see.
+    pub label: Pii<String>,
+}
+
+impl Policy {
+    /// The rules that a configuration gives.
+    pub fn new(config: &Config) -> Self {
+        let trunks = config.trunks.iter().map(|trunk| TrunkRules {
+            name: trunk.sip.name.clone(),
+            trusted: trunk.sip.trusted,
+            language: trunk.language,
+        });
+        Self {
+            trunks: trunks.collect(),
+            dids: config.dids.clone(),
+            ask_unmatched: config.sip.ask_unmatched,
+            rooms: config.rooms.clone(),
+            pin: PinRules::new(&config.pin),
+        }
+    }
+
+    /// Where a call goes: a header of a trusted trunk, else the dialled number, else the PIN.
+    pub fn way(&self, trunk: TrunkId, facts: &InviteFacts) -> Way {
+        let Some(rules) = self.trunks.get(usize::from(trunk.0)) else { return Way::Nowhere };
+        let did = self.dids.iter().find(|did| {
+            did.number.matches(facts.request_user.reveal())
+                && did.trunk.as_ref().is_none_or(|name| *name == rules.name)
+        });
+        let asking = Asking {
+            language: did.and_then(|did| did.language).unwrap_or(rules.language),
+            room: did.and_then(|did| did.room.clone()),
+            length_max: did.and_then(|did| did.length_max),
+            label: label(facts),
+        };
+        if let Some(named) = rules.trusted.then(|| room_header(facts)).flatten() {
+            return match named {
+                Ok(room) => self.room(&asking, room, Role::Guest, "header"),
+                Err(()) => Way::Nowhere,
+            };
+        }
+        match did {
+            Some(Did { ask_pin: false, room: Some(room), role, .. }) => {
+                self.room(&asking, room.clone(), *role, "number")
+            }
+            Some(_) => Way::Ask(asking),
+            None if self.ask_unmatched => Way::Ask(asking),
+            None => Way::Nowhere,
+        }
+    }
+
+    /// The route of a caller who may enter `room`.
+    pub fn route(&self, asking: &Asking, room: RoomName, role: Role, note: String) -> Box<Route> {
+        Box::new(Route {
+            backend: EMBEDDED_ROOMS.to_owned(),
+            policy: self.rooms.policy(&room),
+            room,
+            role,
+            label: asking.label.clone(),
+            language: asking.language,
+            length_max: asking.length_max,
+            note: Some(note),
+        })
+    }
+
+    fn room(&self, asking: &Asking, room: RoomName, role: Role, note: &str) -> Way {
+        Way::Room(self.route(asking, room, role, note.to_owned()))
+    }
+}
+
+impl PinRules {
+    fn new(pin: &PinSettings) -> Self {
+        Self {
+            digits: pin.digits,
+            tries: pin.tries_per_call,
+            first_digit: pin.first_digit,
+            between_digits: pin.between_digits,
+            limits: ThrottleLimits {
+                per_caller_h: pin.wrong_per_caller_h,
+                per_trunk_h: pin.wrong_per_trunk_h,
+            },
+        }
+    }
+}
+
+/// The room that `Jitsi-Conference-Room` names: `tea` or `tea@conference.example.org`.
+fn room_header(facts: &InviteFacts) -> Option<Result<RoomName, ()>> {
+    let (_, value) =
+        facts.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(ROOM_HEADER))?;
+    let node = value.reveal().split('@').next().unwrap_or_default();
+    Some(RoomName::new(node).map_err(|_| ()))
+}
+
+/// What others in the room see of a caller: never the whole number.
+fn label(facts: &InviteFacts) -> Pii<String> {
+    let number = facts.caller.reveal();
+    let shown = match facts.anonymous || number.is_empty() {
+        true => "Phone caller".to_owned(),
+        false => format!("Phone caller ({})", masked(number)),
+    };
+    Pii::new(shown)
+}
+
+/// Name of the backend of the rooms inside the gateway.
+pub const EMBEDDED_ROOMS: &str = "room";
+/// Header of Jigasi's dialplans: the room a call is for.
+const ROOM_HEADER: &str = "Jitsi-Conference-Room";

@@ -1,0 +1,124 @@
+//! The server key of the PIN hashes: 32 random bytes in a file that only we may read, made at first use.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use super::RegistryError;
+
+/// The key. Prints as nothing.
+#[derive(Clone)]
+pub struct PinKey([u8; 32]);
+
+/// A keyed hash of digits: what stands on disk. Compared by [`Tag::matches`], which takes constant time.
+#[derive(Clone, Copy, Debug)]
+pub struct Tag(pub [u8; 32]);
+
+impl Tag {
+    /// Whether two hashes are equal, in constant time.
+    pub fn matches(&self, other: &[u8]) -> bool {
+        let difference = self.0.iter().zip(other).fold(0, |sum, (a, b)| sum | (a ^ b));
+        other.len() == self.0.len() && std::hint::black_box(difference) == 0
+    }
+}
+
+impl PinKey {
+    /// A key of given bytes: for tests and simulation.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Reads the key, or makes one if there is none and `may_make`.
+    pub fn load(file: &Path, may_make: bool) -> Result<Self, RegistryError> {
+        let broken =
+            |what: String, remedy| RegistryError::Key { file: file.to_owned(), what, remedy };
+        match fs::read_to_string(file) {
+            Ok(text) => {
+                warn_if_readable_by_others(file);
+                parse(text.trim()).map(Self).ok_or_else(|| {
+                    broken(
+                        "is not a key (64 hexadecimal digits)".to_owned(),
+                        "restore it from its backup",
+                    )
+                })
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound && may_make => {
+                make(file).map_err(|error| {
+                    broken(
+                        format!("cannot be made: {error}"),
+                        "check the folder, its owner and space",
+                    )
+                })
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(broken(
+                "is missing, but the registry has PINs hashed with it".to_owned(),
+                "restore it from its backup, or delete the registry to start anew",
+            )),
+            Err(error) => {
+                Err(broken(format!("cannot be read: {error}"), "check its owner and permissions"))
+            }
+        }
+    }
+
+    /// The keyed hash of `text` for `purpose`. Purposes keep hashes of PINs and numbers apart.
+    pub fn tag(&self, purpose: &str, text: &str) -> Tag {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        mac.update(purpose.as_bytes());
+        mac.update(&[0]);
+        mac.update(text.as_bytes());
+        Tag(mac.finalize().into_bytes().into())
+    }
+
+    /// The first 64 bits of a keyed hash, as text for records.
+    pub fn short_tag(&self, purpose: &str, text: &str) -> String {
+        self.tag(purpose, text).0.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl std::fmt::Debug for PinKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("PinKey(***)")
+    }
+}
+
+fn make(file: &Path) -> std::io::Result<PinKey> {
+    let bytes = entropy()?;
+    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    let written = writeln!(out, "{text}").and_then(|()| out.sync_all());
+    if let Err(error) = written {
+        // Half a key would be refused for ever.
+        let _ = fs::remove_file(file);
+        return Err(error);
+    }
+    Ok(PinKey(bytes))
+}
+
+/// 32 bytes from the operating system.
+pub fn entropy() -> std::io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn parse(text: &str) -> Option<[u8; 32]> {
+    let digits: Vec<u8> = text
+        .chars()
+        .map(|sign| sign.to_digit(16).and_then(|d| u8::try_from(d).ok()))
+        .collect::<Option<_>>()?;
+    let bytes: Vec<u8> =
+        digits.chunks(2).filter_map(|pair| Some(pair.first()? << 4 | pair.get(1)?)).collect();
+    bytes.try_into().ok()
+}
+
+fn warn_if_readable_by_others(file: &Path) {
+    let mode = fs::metadata(file).map_or(0, |facts| facts.permissions().mode());
+    if mode & 0o077 != 0 {
+        tracing::warn!(file = %file.display(), "others may read the PIN key: chmod 600");
+    }
+}

@@ -1,0 +1,136 @@
+//! How guessing is slowed down: wrong PINs are counted per caller and per trunk. The count per call is the dialogue's.
+//!
+//! A number can be forged, so the caller's bucket is never the only one; callers without a number share one per trunk.
+//! Time is monotonic: turning the wall clock unlocks nobody.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use gateway_core::base::ids::TrunkId;
+use gateway_core::base::pii::Pii;
+
+/// Whose tries are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CallerBucket {
+    /// One number.
+    Number(Pii<String>),
+    /// All of a trunk who show no number.
+    Anonymous(TrunkId),
+}
+
+/// Caps.
+#[derive(Clone, Copy, Debug)]
+pub struct ThrottleLimits {
+    /// Wrong PINs per caller and hour.
+    pub per_caller_h: u32,
+    /// Wrong PINs per trunk and hour.
+    pub per_trunk_h: u32,
+}
+
+/// The counts.
+#[derive(Debug)]
+pub struct Throttle {
+    limits: ThrottleLimits,
+    callers: BTreeMap<CallerBucket, CallerCount>,
+    trunks: BTreeMap<TrunkId, Window>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    since: Instant,
+    wrong: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct CallerCount {
+    window: Window,
+    /// How often this caller was locked out: doubles the next time.
+    locked_times: u32,
+    locked_until: Option<Instant>,
+    seen: Instant,
+}
+
+impl Throttle {
+    /// Nobody is locked out.
+    pub fn new(limits: ThrottleLimits) -> Self {
+        Self { limits, callers: BTreeMap::new(), trunks: BTreeMap::new() }
+    }
+
+    /// Whether PINs of this caller are refused unseen.
+    pub fn is_locked(&self, now: Instant, trunk: TrunkId, caller: &CallerBucket) -> bool {
+        let caller_locked = self
+            .callers
+            .get(caller)
+            .and_then(|count| count.locked_until)
+            .is_some_and(|until| now < until);
+        let trunk_locked = self
+            .trunks
+            .get(&trunk)
+            .is_some_and(|window| window.is_open(now) && window.wrong >= self.limits.per_trunk_h);
+        caller_locked || trunk_locked
+    }
+
+    /// Counts a wrong PIN.
+    pub fn count_wrong(&mut self, now: Instant, trunk: TrunkId, caller: &CallerBucket) {
+        let fresh = Window { since: now, wrong: 0 };
+        self.trunks.entry(trunk).or_insert(fresh).count(now);
+        self.make_room(now, caller);
+        let limit = self.limits.per_caller_h;
+        let count = self.callers.entry(caller.clone()).or_insert(CallerCount {
+            window: fresh,
+            locked_times: 0,
+            locked_until: None,
+            seen: now,
+        });
+        if now.saturating_duration_since(count.seen) >= FORGET_AFTER {
+            count.locked_times = 0;
+        }
+        count.seen = now;
+        count.window.count(now);
+        if count.window.wrong >= limit {
+            let doubled = FIRST_LOCK.saturating_mul(1 << count.locked_times.min(7));
+            count.locked_until = Some(now + doubled.min(LONGEST_LOCK));
+            count.locked_times = count.locked_times.saturating_add(1);
+            count.window = fresh;
+        }
+    }
+
+    /// Callers that are remembered.
+    pub fn callers(&self) -> usize {
+        self.callers.len()
+    }
+
+    /// Full: the caller seen longest ago is forgotten. A flood of forged numbers meets the trunk's cap.
+    fn make_room(&mut self, now: Instant, caller: &CallerBucket) {
+        if self.callers.len() < CALLERS_MAX || self.callers.contains_key(caller) {
+            return;
+        }
+        self.callers.retain(|_, count| now.saturating_duration_since(count.seen) < FORGET_AFTER);
+        if self.callers.len() >= CALLERS_MAX {
+            let oldest = self.callers.iter().min_by_key(|(_, count)| count.seen);
+            if let Some(key) = oldest.map(|(key, _)| key.clone()) {
+                self.callers.remove(&key);
+            }
+        }
+    }
+}
+
+impl Window {
+    fn is_open(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < HOUR
+    }
+
+    fn count(&mut self, now: Instant) {
+        if !self.is_open(now) {
+            *self = Self { since: now, wrong: 0 };
+        }
+        self.wrong = self.wrong.saturating_add(1);
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const FIRST_LOCK: Duration = Duration::from_secs(15 * 60);
+const LONGEST_LOCK: Duration = Duration::from_secs(24 * 3_600);
+const FORGET_AFTER: Duration = Duration::from_secs(48 * 3_600);
+/// Callers remembered: at 120 wrong PINs an hour and trunk, two days of 17 trunks.
+const CALLERS_MAX: usize = 100_000;
