@@ -1,5 +1,8 @@
 //! Floor 4: one call, from INVITE to CDR: one trunk leg and at most one conference leg. (`heart` writes it.)
 
+pub mod event;
+pub mod snapshot;
+
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -32,7 +35,8 @@ pub struct Question {
     pub between_digits: Duration,
 }
 
-/// Digits of an answer, without `#` and what `*` cleared.
+/// Digits of an answer in ASCII (`b'0'` to `b'9'`), without `#` and what `*` cleared. As keys to be dialled (see
+/// [`event::Command::Dial`]) also `*` and `#`.
 pub type Digits = ArrayVec<u8, DIGITS_BUFFERED_MAX>;
 
 /// How an answer ended.

@@ -30,6 +30,36 @@ pub trait Backend: Send {
     fn poll_output(&mut self) -> Option<BackendOutput>;
     /// The next deadline.
     fn poll_timeout(&self) -> Option<(Instant, Why)>;
+    /// Its rooms as they stand.
+    fn snapshot(&self) -> Vec<RoomSnapshot>;
+}
+
+/// A room as it stands, for people who look from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomSnapshot {
+    /// Its name.
+    pub name: RoomName,
+    /// Its key on the shards.
+    pub room: RoomKey,
+    /// Its members, in the order they came.
+    pub members: Vec<MemberSnapshot>,
+}
+
+/// A member of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberSnapshot {
+    /// His leg.
+    pub leg: LegKey,
+    /// His standing.
+    pub role: Role,
+    /// Label others see.
+    pub label: Pii<String>,
+    /// Waiting for the host, not in the room yet.
+    pub waiting: bool,
+    /// He muted himself.
+    pub muted: bool,
+    /// His hand is up.
+    pub hand_raised: bool,
 }
 
 /// What a call asks of a backend.

@@ -1,0 +1,104 @@
+//! What the core tells and asks its owner (the daemon, the simulator), and what the owner answers. Core asks,
+//! the owner answers with a command: there is no callback, and no type of the owner in the core.
+
+use std::time::Duration;
+
+use crate::base::ids::{CallKey, QuestionId, TrunkId};
+use crate::base::pii::Pii;
+use crate::call::{AnswerEnd, CallRecord, Digits, Question, Route};
+use crate::leg::end_reason::EndReason;
+use crate::media::clip::Language;
+use crate::media::clip::prompt::PromptId;
+use crate::sip::endpoint::InviteFacts;
+
+/// What the core tells or asks its owner.
+#[derive(Debug)]
+pub enum Event {
+    /// A call came in: answer with [`Command::Route`], [`Command::Ask`], [`Command::SayAndEnd`] or [`Command::End`].
+    /// Without an answer within 10 s the call ends with `ServiceUnavailable`.
+    RouteNeeded {
+        /// The call.
+        call: CallKey,
+        /// The trunk.
+        trunk: TrunkId,
+        /// Facts of the INVITE.
+        facts: Box<InviteFacts>,
+    },
+    /// The caller answered a question. Answer as for `RouteNeeded`.
+    Answered {
+        /// The call.
+        call: CallKey,
+        /// Which question.
+        question: QuestionId,
+        /// The digits.
+        digits: Pii<Digits>,
+        /// How it ended.
+        end: AnswerEnd,
+    },
+    /// The call was answered (200 sent, or received for calls of ours).
+    CallAnswered(CallKey),
+    /// The caller is in the room.
+    CallJoined(CallKey),
+    /// The caller muted (or unmuted) himself.
+    CallMuted(CallKey, bool),
+    /// The caller raised or lowered his hand.
+    HandRaised(CallKey, bool),
+    /// A trunk went up (with its round trip) or down.
+    TrunkState(TrunkId, Option<Duration>),
+    /// The call is over: the only event of its end.
+    CallEnded(Box<CallRecord>),
+}
+
+/// What the owner wants.
+#[derive(Debug)]
+pub enum Command {
+    /// Into a room. Answers the call if it is not answered yet.
+    Route {
+        /// The call.
+        call: CallKey,
+        /// Where to.
+        route: Box<Route>,
+    },
+    /// Ask the caller. Answers the call if it is not answered yet.
+    Ask {
+        /// The call.
+        call: CallKey,
+        /// What.
+        question: Box<Question>,
+    },
+    /// Say words, then end the call.
+    SayAndEnd {
+        /// The call.
+        call: CallKey,
+        /// Words.
+        words: Vec<PromptId>,
+        /// Their language.
+        language: Language,
+        /// Why it ends.
+        reason: EndReason,
+    },
+    /// End the call now: final response before the answer, words of the reason and BYE after it.
+    End {
+        /// The call.
+        call: CallKey,
+        /// Why.
+        reason: EndReason,
+    },
+    /// Call out and join a room when answered.
+    Dial {
+        /// Trunk.
+        trunk: TrunkId,
+        /// Request-URI.
+        target: String,
+        /// From user.
+        from_user: Pii<String>,
+        /// Extra headers.
+        headers: Vec<(String, Pii<String>)>,
+        /// Room to join on answer.
+        route: Box<Route>,
+        /// Keys to send after the answer, with the pause before them (the test phone's PIN).
+        keys: Option<(Duration, Digits)>,
+    },
+    /// Take no new calls.
+    Drain,
+}
