@@ -1,17 +1,30 @@
-//! Sound we play: prompts in four languages, chimes, music. PCM, so that it can lie over live audio.
-//! (Stub of the interface: the `prompts` part replaces it.)
+//! Sound we play: phrases in four languages, chimes, music; built in, or an operator's own recordings.
+//!
+//! Clips are PCM, not codec frames, because a clip may lie *over* the voices of a room and is mixed before the
+//! phone's encoder (`docs/decisions/003-clips-as-pcm.md`). On disk and in the program they are Opus, in a [`pack`]
+//! per language; the [`ClipLibrary`] decodes a clip the first time it is asked for, on the signalling thread.
 
+pub mod convert;
+mod language;
+mod library;
+pub mod loudness;
+pub mod pack;
 pub mod prompt;
+pub mod wav;
 
 use std::sync::Arc;
 
 use super::frame::SampleRate;
 
+pub use language::{Language, UnknownLanguage};
+pub use library::{ClipLibrary, OverrideProblem, OverrideReason};
+pub use prompt::SoundId;
+
 /// A sound held as PCM at each rate. Shared; the library keeps one reference as long as the process lives, so
 /// that a media thread never frees one.
 #[derive(Debug)]
 pub struct Clip {
-    /// For snapshots, for example `en/enter-pin`.
+    /// For snapshots, for example `en/enter-pin` or `sounds/entry`.
     pub name: String,
     pcm: [Arc<[i16]>; 3],
 }
@@ -22,56 +35,12 @@ impl Clip {
         Self { name, pcm }
     }
 
-    /// Its samples at `rate`.
+    /// Its samples at `rate`, mono.
     pub fn samples(&self, rate: SampleRate) -> &[i16] {
         match rate {
             SampleRate::Hz8000 => &self.pcm[0],
             SampleRate::Hz16000 => &self.pcm[1],
             SampleRate::Hz48000 => &self.pcm[2],
         }
-    }
-}
-
-/// A language of our prompts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum Language {
-    /// English.
-    #[default]
-    En,
-    /// Indonesian.
-    Id,
-    /// Brazilian Portuguese.
-    PtBr,
-    /// Russian.
-    Ru,
-}
-
-/// A sound without words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SoundId {
-    /// Somebody entered.
-    Entry,
-    /// Somebody left.
-    Exit,
-    /// Talk now.
-    Beep,
-    /// Music while waiting: a loop of 20 to 30 s.
-    MusicOnHold,
-}
-
-/// All clips of the gateway.
-#[derive(Debug, Default)]
-pub struct ClipLibrary {}
-
-impl ClipLibrary {
-    /// The clip of a prompt in a language. Never fails: a missing one is silence of 100 ms and was reported at load.
-    pub fn prompt(&self, _id: prompt::PromptId, _language: Language) -> Arc<Clip> {
-        let silence = |samples: usize| -> Arc<[i16]> { vec![0; samples].into() };
-        Arc::new(Clip::new("silence".into(), [silence(800), silence(1_600), silence(4_800)]))
-    }
-
-    /// The clip of a sound.
-    pub fn sound(&self, _id: SoundId) -> Arc<Clip> {
-        self.prompt(prompt::PromptId::Greeting, Language::En)
     }
 }
