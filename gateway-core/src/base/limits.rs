@@ -24,3 +24,9 @@ pub const LOUDEST_STREAMS_MAX: usize = 3;
 pub const SHARD_COMMANDS_PER_WAKE: usize = 64;
 /// Entries of each ring between signalling and one shard: 2,000 calls with two commands each in flight.
 pub const SHARD_RING_CAPACITY: usize = 8_192;
+/// SIP transactions alive or lingering: 2,500 calls/s leave two each for 32 s. Full: new calls get 503.
+pub const SIP_TRANSACTIONS_MAX: usize = 200_000;
+/// Dialogs that are over for their owner but still wait for a last answer. Full: new calls get 503.
+pub const SIP_DIALOGS_CLOSING_MAX: usize = 20_000;
+/// Routes kept from Record-Route. A longer path: 400.
+pub const SIP_ROUTES_MAX: usize = 16;

@@ -1,13 +1,10 @@
-//! The SIP endpoint: gate, framing, transactions, trust and dialogs behind five verbs.
-//! (Stub of the interface: the `sipua` part replaces it; `trunk`, `heart` and io rely on these signatures.)
+//! The values that cross the endpoint's border: settings, inputs, events, commands, outputs.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::base::ids::{DialogKey, FlowId, ListenerId, TrunkId};
 use crate::base::pii::Pii;
-use crate::base::rng::Rng;
-use crate::base::time::{WallClock, Why};
 use crate::media::dtmf::Key;
 use crate::sip::trunk::{ListenerConfig, TrunkConfig, UnknownSource};
 
@@ -345,56 +342,4 @@ pub enum EndpointOutput {
     Transport(TransportOutput),
     /// To the owner of a dialog.
     Event(UaEvent),
-}
-
-/// The SIP endpoint.
-#[derive(Debug)]
-pub struct Endpoint {}
-
-impl Endpoint {
-    /// An endpoint without calls.
-    pub fn new(config: EndpointConfig, now: Instant, rng: Rng) -> Self {
-        let _ = (config, now, rng);
-        Self {}
-    }
-
-    /// Wall time for Date headers and nonces.
-    pub fn set_wall_clock(&mut self, wall: WallClock) {
-        let _ = wall;
-    }
-
-    /// Stops taking new calls: 503 with Retry-After.
-    pub fn drain(&mut self) {}
-
-    /// Something arrived.
-    pub fn handle_input(&mut self, now: Instant, input: TransportInput<'_>) {
-        let _ = (now, input);
-    }
-
-    /// Calls out.
-    pub fn invite(&mut self, now: Instant, invite: OutgoingInvite) -> Result<DialogKey, ApiMisuse> {
-        let _ = (now, invite);
-        Err(ApiMisuse::BadArgument("stub"))
-    }
-
-    /// The owner of a dialog wants something.
-    pub fn command(&mut self, now: Instant, command: UaCommand) -> Result<(), ApiMisuse> {
-        let _ = (now, command);
-        Ok(())
-    }
-
-    /// Due deadlines.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
-    }
-
-    /// The next output.
-    pub fn poll_output(&mut self) -> Option<EndpointOutput> {
-        None
-    }
-
-    /// The next deadline.
-    pub fn poll_timeout(&self) -> Option<(Instant, Why)> {
-        None
-    }
 }

@@ -1,0 +1,80 @@
+//! Ends: BYE in and out (RFC 3261 §15), with the reason of RFC 3326.
+
+use std::time::Instant;
+
+use super::{Dialog, DialogTimer, Phase};
+use crate::sip::endpoint::DialogEnd;
+use crate::sip::endpoint::core::Core;
+use crate::sip::transaction::{Owner, TransactionEvent, TransactionId};
+use crate::sip::wire::{HeaderName, Incoming, Method, build};
+
+impl Dialog {
+    /// The owner ends it, whatever its state asks for.
+    pub fn hang_up(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        how: DialogEnd,
+        cause: Option<u8>,
+    ) {
+        match &self.phase {
+            Phase::Ringing(_) => {
+                self.refuse(now, core, 480, |response| {
+                    if let Some(cause) = cause {
+                        build::push(&mut response.headers, HeaderName::Reason, q850(cause));
+                    }
+                });
+                self.end(core, how);
+                self.forget(core);
+            }
+            Phase::Calling => self.cancel(now, core, how, cause),
+            Phase::Confirmed => {
+                self.end(core, how);
+                if !self.bye_after_ack(cause) {
+                    self.send_bye(now, core, cause);
+                }
+            }
+            Phase::Closing | Phase::Gone => {}
+        }
+    }
+
+    /// Sends the BYE and waits for its answer, or 64*T1.
+    pub(super) fn send_bye(&mut self, now: Instant, core: &mut Core, cause: Option<u8>) {
+        self.timers.clear_all();
+        self.unacked = None;
+        let (mut request, path) = self.peer.request(core, Method::Bye, None);
+        if let Some(cause) = cause {
+            build::push(&mut request.headers, HeaderName::Reason, q850(cause));
+        }
+        core.send(now, request, path, Owner::Dialog(self.key));
+        self.timers.set(DialogTimer::Farewell, now + core.config.t1 * 65);
+    }
+
+    /// BYE from the far side, at any time after the INVITE (§15.1.2).
+    pub(super) fn bye_received(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        incoming: &Incoming,
+        transaction: TransactionId,
+    ) {
+        let response = core.reply(&incoming.request, 200, Some(&self.peer.local_tag));
+        core.respond(now, transaction, response);
+        // §15.1.2: a request without its final response is answered 487.
+        self.refuse(now, core, 487, |_| {});
+        self.end(core, DialogEnd::ByeReceived);
+        self.forget(core);
+    }
+
+    /// Our BYE has its answer, or never will: either way it is over.
+    pub(super) fn bye_answered(&mut self, core: &mut Core, event: TransactionEvent) {
+        if super::calling::is_final(&event.outcome) {
+            self.forget(core);
+        }
+    }
+}
+
+/// A Reason header value for a Q.850 cause (RFC 3326 §2).
+pub fn q850(cause: u8) -> String {
+    format!("Q.850;cause={cause}")
+}

@@ -1,0 +1,102 @@
+//! What routing may know of an INVITE, and the small readings of commands.
+
+use super::{InviteFacts, OutgoingInvite, UaCommand};
+use crate::base::ids::DialogKey;
+use crate::base::pii::Pii;
+use crate::sip::outbox::Path;
+use crate::sip::wire::incoming::address;
+use crate::sip::wire::{HeaderName, Incoming, text};
+
+/// The facts of an INVITE. `is_trusted`: identity and routing headers of this trunk are believed.
+pub fn of_invite(incoming: &Incoming, path: Path, is_trusted: bool) -> InviteFacts {
+    let headers = &incoming.request.headers;
+    let asserted = is_trusted.then(|| address(headers, &HeaderName::PAssertedIdentity)).flatten();
+    let from = asserted.as_ref().unwrap_or(&incoming.from);
+    let wants_privacy = text::value(headers, &HeaderName::Privacy).is_some_and(|privacy| {
+        privacy.split(';').any(|value| matches!(value.trim(), "id" | "user" | "header"))
+    });
+    let from_user = text::user_of(&incoming.from.uri);
+    let is_anonymous =
+        wants_privacy || from_user.eq_ignore_ascii_case("anonymous") || is_invalid(&incoming.from);
+    let name = from.display_name.as_deref().or(incoming.from.display_name.as_deref());
+    let (caller, caller_name) = match is_anonymous {
+        true => (String::new(), String::new()),
+        false => (text::user_of(&from.uri), name.map(text::decode).unwrap_or_default()),
+    };
+    InviteFacts {
+        request_user: Pii::new(text::user_of(&incoming.request.uri)),
+        request_host: text::host_of(&incoming.request.uri),
+        to_user: Pii::new(text::user_of(&incoming.to.uri)),
+        caller: Pii::new(caller),
+        caller_name: Pii::new(caller_name),
+        anonymous: is_anonymous,
+        call_id: text::decode(&incoming.call_id),
+        headers: if is_trusted { routing_headers(incoming) } else { Vec::new() },
+        source: Some(path.peer),
+        listener: path.listener,
+    }
+}
+
+/// `anonymous.invalid` (RFC 3261 §8.1.1.3, RFC 3323).
+fn is_invalid(from: &crate::sip::wire::Address) -> bool {
+    text::host_of(&from.uri).to_ascii_lowercase().ends_with(".invalid")
+}
+
+/// Headers that routing knows by name, in order, at most [`HEADERS_MAX`].
+fn routing_headers(incoming: &Incoming) -> Vec<(String, Pii<String>)> {
+    incoming
+        .request
+        .headers
+        .iter()
+        .filter(|header| is_for_routing(header.name()))
+        .take(HEADERS_MAX)
+        .map(|header| {
+            let name = text::decode(header.name().canonical());
+            (name, Pii::new(text::decode(&header.value())))
+        })
+        .collect()
+}
+
+fn is_for_routing(name: &HeaderName) -> bool {
+    match name {
+        HeaderName::HistoryInfo => true,
+        HeaderName::Other(raw) => {
+            let lower = raw.to_ascii_lowercase();
+            lower.starts_with(b"x-")
+                || lower.starts_with(b"jitsi-")
+                || lower == b"diversion"
+                || lower == b"user-to-user"
+        }
+        _ => false,
+    }
+}
+
+/// From of a call of ours, without its tag.
+pub fn local_address(invite: &OutgoingInvite, host: &str) -> String {
+    let user = text::escaped_user(invite.from_user.reveal());
+    let address = if user.is_empty() {
+        format!("<sip:{host}>")
+    } else {
+        format!("<sip:{user}@{host}>")
+    };
+    match invite.from_name.reveal().as_str() {
+        "" => address,
+        name => format!("{} {address}", text::quoted(name)),
+    }
+}
+
+/// The dialog a command is for.
+pub fn dialog_of(command: &UaCommand) -> DialogKey {
+    match command {
+        UaCommand::Ring { dialog, .. }
+        | UaCommand::Accept { dialog, .. }
+        | UaCommand::Reject { dialog, .. }
+        | UaCommand::Answer { dialog, .. }
+        | UaCommand::RefuseOffer { dialog, .. }
+        | UaCommand::Offer { dialog, .. }
+        | UaCommand::End { dialog, .. } => *dialog,
+    }
+}
+
+/// Routing headers handed on. More are of no use to a dialplan.
+const HEADERS_MAX: usize = 32;

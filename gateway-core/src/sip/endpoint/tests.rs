@@ -1,0 +1,4 @@
+//! The endpoint from outside: bytes in, bytes and events out, in virtual time. One file per subject.
+
+mod basic;
+mod stage;
