@@ -5,4 +5,10 @@ pub mod codec;
 pub mod dtmf;
 pub mod frame;
 pub mod ingress;
+pub mod level;
+pub mod mixer;
 pub mod quality;
+pub mod resample;
+#[cfg(any(test, feature = "_testkit"))]
+pub mod tone;
+pub mod vad;

@@ -1,5 +1,8 @@
 //! Keys of a telephone: RFC 4733 events, and tones in the audio when no event was negotiated.
 
+pub mod event;
+pub mod inband;
+
 /// A key of a telephone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {

@@ -1,0 +1,224 @@
+//! Between 8, 16 and 48 kHz by a short polyphase FIR, mono, no allocation after construction.
+//!
+//! Only rooms whose phones have different rates need it. Delay: 12 samples of the lower rate (1.5 ms at 8 kHz).
+
+use std::sync::LazyLock;
+
+use super::frame::{FRAME_SAMPLES_MAX, SampleRate};
+
+/// One direction of one stream.
+#[derive(Clone, Debug)]
+pub struct Resampler {
+    from: SampleRate,
+    to: SampleRate,
+    factor: usize,
+    /// By phase when the rate rises, else the whole filter.
+    taps: &'static [f32],
+    /// Past input, then the present block.
+    line: Box<[f32; LINE_MAX]>,
+}
+
+impl Resampler {
+    /// From one rate to another. Equal rates copy.
+    pub fn new(from: SampleRate, to: SampleRate) -> Self {
+        let (high, low) = (from.max(to).hz(), from.min(to).hz());
+        let factor = (high / low) as usize;
+        let filters: &'static Filters = match factor {
+            2 => &BY_2,
+            3 => &BY_3,
+            _ => &BY_6,
+        };
+        let taps: &'static [f32] = if to > from { &filters.phases } else { &filters.whole };
+        Self { from, to, factor, taps, line: Box::new([0.0; LINE_MAX]) }
+    }
+
+    /// Rate of the input.
+    pub fn from(&self) -> SampleRate {
+        self.from
+    }
+
+    /// Rate of the output.
+    pub fn to(&self) -> SampleRate {
+        self.to
+    }
+
+    /// Forgets the past.
+    pub fn reset(&mut self) {
+        self.line.fill(0.0);
+    }
+
+    /// Converts up to 20 ms; `input` is a whole number of samples of the lower rate. Gives the samples written.
+    pub fn process(&mut self, input: &[i16], out: &mut [i16]) -> usize {
+        debug_assert!(input.len() <= FRAME_SAMPLES_MAX);
+        if self.factor == 1 {
+            out[..input.len()].copy_from_slice(input);
+            return input.len();
+        }
+        let past = if self.to > self.from { TAPS_LOW } else { TAPS_LOW * self.factor };
+        for (place, sample) in self.line[past..].iter_mut().zip(input) {
+            *place = f32::from(*sample);
+        }
+        let written = if self.to > self.from {
+            self.up(input.len(), out)
+        } else {
+            self.down(input.len(), out)
+        };
+        self.line.copy_within(input.len()..input.len() + past, 0);
+        written
+    }
+
+    fn up(&self, inputs: usize, out: &mut [i16]) -> usize {
+        for n in 0..inputs {
+            let window = &self.line[n + 1..n + 1 + TAPS_LOW];
+            for (phase, taps) in self.taps.chunks_exact(TAPS_LOW).enumerate() {
+                out[n * self.factor + phase] = round(dot(window, taps));
+            }
+        }
+        inputs * self.factor
+    }
+
+    fn down(&self, inputs: usize, out: &mut [i16]) -> usize {
+        let length = TAPS_LOW * self.factor;
+        for (n, out) in out.iter_mut().take(inputs / self.factor).enumerate() {
+            let window = &self.line[(n + 1) * self.factor..][..length];
+            *out = round(dot(window, self.taps));
+        }
+        inputs / self.factor
+    }
+}
+
+fn round(value: f32) -> i16 {
+    value.round().clamp(-32_768.0, 32_767.0) as i16
+}
+
+/// Eight running sums, so that the compiler may use vector registers.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; 8];
+    for (a, b) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
+        for (lane, (a, b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+            *lane += a * b;
+        }
+    }
+    lanes.iter().sum()
+}
+
+struct Filters {
+    /// For rising rates: `factor` rows of [`TAPS_LOW`] taps, each of gain 1, in input order.
+    phases: Vec<f32>,
+    /// For falling rates: all taps, gain 1.
+    whole: Vec<f32>,
+}
+
+static BY_2: LazyLock<Filters> = LazyLock::new(|| Filters::new(2));
+static BY_3: LazyLock<Filters> = LazyLock::new(|| Filters::new(3));
+static BY_6: LazyLock<Filters> = LazyLock::new(|| Filters::new(6));
+
+impl Filters {
+    /// A Kaiser-windowed sinc that cuts at the middle between the pass-band edge and the lower Nyquist rate.
+    fn new(factor: usize) -> Self {
+        let length = TAPS_LOW * factor;
+        let centre = (length - 1) as f64 / 2.0;
+        let cut = CUT / factor as f64; // in half cycles per sample of the higher rate
+        let mut whole: Vec<f64> = (0..length)
+            .map(|n| {
+                let x = n as f64 - centre;
+                let sinc = if x == 0.0 {
+                    1.0
+                } else {
+                    (std::f64::consts::PI * cut * x).sin() / (std::f64::consts::PI * cut * x)
+                };
+                let edge = x / (centre + 0.5);
+                sinc * bessel(BETA * (1.0 - edge * edge).sqrt())
+            })
+            .collect();
+        let sum: f64 = whole.iter().sum();
+        whole.iter_mut().for_each(|tap| *tap /= sum);
+        let mut phases = Vec::with_capacity(length);
+        for phase in 0..factor {
+            // The newest input meets the tap `phase`, older ones every `factor`-th after it.
+            let row: Vec<f64> = (0..TAPS_LOW).rev().map(|k| whole[k * factor + phase]).collect();
+            let gain: f64 = row.iter().sum();
+            phases.extend(row.iter().map(|tap| (tap / gain) as f32));
+        }
+        Self { phases, whole: whole.iter().map(|tap| *tap as f32).collect() }
+    }
+}
+
+/// Modified Bessel function of order 0, by its series.
+fn bessel(x: f64) -> f64 {
+    let mut term = 1.0;
+    (1..30).fold(1.0, |sum, k| {
+        term *= (x / 2.0 / f64::from(k)).powi(2);
+        sum + term
+    })
+}
+
+/// Taps per sample of the lower rate: 3 ms at 8 kHz.
+const TAPS_LOW: usize = 24;
+/// Cut-off (-6 dB) as a share of the lower Nyquist frequency.
+const CUT: f64 = 0.90;
+/// Kaiser window for about 60 dB of attenuation.
+const BETA: f64 = 5.6;
+const LINE_MAX: usize = TAPS_LOW * 6 + FRAME_SAMPLES_MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::tone;
+
+    fn convert(from: SampleRate, to: SampleRate, input: &[i16], block_ms: usize) -> Vec<i16> {
+        let mut resampler = Resampler::new(from, to);
+        let mut heard = Vec::new();
+        for block in input.chunks_exact(from.samples(block_ms)) {
+            let mut out = [0; FRAME_SAMPLES_MAX];
+            let written = resampler.process(block, &mut out);
+            assert_eq!(written, to.samples(block_ms));
+            heard.extend(&out[..written]);
+        }
+        heard
+    }
+
+    #[test]
+    fn a_tone_keeps_its_level_and_brings_no_image() {
+        for from in SampleRate::ALL {
+            for to in SampleRate::ALL {
+                for (hz, loss_db) in [(300.0, 0.2), (1_000.0, 0.2), (3_000.0, 1.0)] {
+                    let heard = convert(from, to, &tone::sine(from, hz, 10_000, 4_000), 5);
+                    let settled = &heard[to.samples(20)..];
+                    let gain = tone::rms(settled) / (10_000.0 / 2.0_f64.sqrt());
+                    assert!(20.0 * gain.log10() > -loss_db, "{from:?} {to:?} {hz}: {gain}");
+                    assert!(gain < 1.03, "{from:?} {to:?} {hz}: {gain}");
+                    let share = tone::power_share(to, settled, hz);
+                    assert!(share > 0.9999, "{from:?} {to:?} {hz}: {share}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_lower_rate_cannot_carry_is_gone() {
+        for hz in [4_800.0, 5_000.0, 7_000.0, 12_000.0] {
+            let input = tone::sine(SampleRate::Hz48000, hz, 10_000, 9_600);
+            let heard = convert(SampleRate::Hz48000, SampleRate::Hz8000, &input, 5);
+            let alias = tone::rms(&heard[160..]) / tone::rms(&input);
+            assert!(20.0 * alias.log10() < -50.0, "{hz}: {alias}");
+        }
+    }
+
+    #[test]
+    fn block_size_changes_nothing() {
+        let input = tone::speech(SampleRate::Hz8000, 3, 8_000);
+        let short = convert(SampleRate::Hz8000, SampleRate::Hz48000, &input, 5);
+        let long = convert(SampleRate::Hz8000, SampleRate::Hz48000, &input, 20);
+        assert_eq!(short, long);
+    }
+
+    #[test]
+    fn delay_is_below_two_milliseconds() {
+        let mut pulse = vec![0; 800];
+        pulse[100] = 20_000;
+        let heard = convert(SampleRate::Hz8000, SampleRate::Hz48000, &pulse, 5);
+        let peak = heard.iter().enumerate().max_by_key(|(_, s)| **s).map_or(0, |(n, _)| n);
+        assert!((600..600 + 96).contains(&peak), "{}", peak as i64 - 600);
+    }
+}
