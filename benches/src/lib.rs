@@ -7,4 +7,5 @@
 pub mod child;
 pub mod fleet;
 pub mod sip_text;
+pub mod sipp;
 pub mod sound;
