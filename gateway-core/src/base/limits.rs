@@ -30,3 +30,5 @@ pub const SIP_TRANSACTIONS_MAX: usize = 200_000;
 pub const SIP_DIALOGS_CLOSING_MAX: usize = 20_000;
 /// Routes kept from Record-Route. A longer path: 400.
 pub const SIP_ROUTES_MAX: usize = 16;
+/// Formats read in one media description: 128 payload types exist, nobody offers half of them. More: not read.
+pub const SDP_FORMATS_MAX: usize = 64;

@@ -5,5 +5,7 @@ pub mod endpoint;
 mod gate;
 mod outbox;
 mod transaction;
+pub mod offer_answer;
+pub mod sdp;
 pub mod trunk;
 pub mod wire;
