@@ -3,9 +3,9 @@
 mod dialog;
 pub mod endpoint;
 mod gate;
-mod outbox;
-mod transaction;
 pub mod offer_answer;
+mod outbox;
 pub mod sdp;
+mod transaction;
 pub mod trunk;
 pub mod wire;
