@@ -14,11 +14,18 @@
 //! `now` is a [`std::time::Instant`] of which only differences matter. Wall time is a
 //! [`base::time::WallClock`] value that the outside refreshes. RTP timestamps follow a frame counter.
 #![deny(missing_docs)]
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+// Tests begin somewhere in time; everything else is told the time (clippy.toml beside this crate).
+#![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod base;
 pub mod call;
 pub mod gateway;
 #[cfg(feature = "io")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "io is the only module with windows: clocks, threads, the runtime"
+)]
 pub mod io;
 pub mod leg;
 pub mod media;

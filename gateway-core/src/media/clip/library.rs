@@ -61,7 +61,7 @@ impl ClipLibrary {
     ///
     /// `directory` holds a folder per language (`en`, `id`, `pt-BR`, `ru`) and one named `sounds`; in them files named
     /// `<clip>.wav`, 16-bit PCM, mono or stereo. A file that cannot be used leaves the built-in clip in place. Other
-    /// kinds of files are ignored without a word, so that notes and originals may lie beside. Reads files; for start-up.
+    /// kinds of files are ignored without a word, so that notes and originals may lie beside. For start-up.
     pub fn with_overrides(mut self, directory: &Path) -> (Self, Vec<OverrideProblem>) {
         let mut problems = Vec::new();
         for folder in list(directory, &mut problems) {

@@ -18,7 +18,7 @@
 //! data       the packets of all clips in order: u16 length and that many bytes
 //! ```
 //!
-//! A pack is judged whole when it is opened (bounds, checksum, shape of each packet), so that decoding later cannot fail.
+//! A pack is judged whole when it is opened (bounds, checksum, shape of each packet), so that decoding cannot fail.
 
 use crate::media::frame::SampleRate;
 

@@ -1,4 +1,4 @@
-//! What a caller would hear is judged here: every clip of every language, and an operator's directory in all its states.
+//! What a caller would hear is judged here: every clip of every language, and an operator's directory in all states.
 
 use super::*;
 use crate::media::clip::loudness::active_level_dbov;
