@@ -15,7 +15,8 @@ use crate::leg::trunk::media::TrunkMedia;
 use crate::media::clip::Clip;
 use crate::media::codec::CodecKind;
 use crate::media::dtmf::{Key, KeySource};
-use crate::media::ingress::{EarKey, Ingress};
+use crate::media::frame::{Frame, SampleRate};
+use crate::media::ingress::{EarKey, Heard, Ingress, SourcePacket};
 use crate::media::quality::LegReport;
 use crate::rtp::session::RtpSession;
 
@@ -216,6 +217,18 @@ pub struct Uplink<'a> {
     pub payload: &'a [u8],
 }
 
+impl<'a> From<Uplink<'a>> for SourcePacket<'a> {
+    fn from(speech: Uplink<'a>) -> Self {
+        Self {
+            codec: speech.codec,
+            sequence: speech.sequence,
+            timestamp: speech.timestamp,
+            marker: speech.marker,
+            payload: speech.payload,
+        }
+    }
+}
+
 /// A datagram that leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmit {
@@ -246,6 +259,13 @@ pub trait ConferenceMedia: Send {
     fn detach(&mut self, ingress: &mut Ingress);
     /// Whose sum this leg pulls.
     fn ear(&self) -> EarKey;
+    /// The phone's codec was changed to one of another rate: the ear pulls at `rate` from now on.
+    fn set_rate(&mut self, rate: SampleRate, ingress: &mut Ingress);
+    /// The next 20 ms for the phone, at the frame's rate: the ear's sum, unless this half knows better.
+    fn pull(&mut self, now: Instant, ingress: &mut Ingress, out: &mut Frame) -> Heard {
+        let _ = now;
+        ingress.pull(self.ear(), out)
+    }
     /// A datagram from the conference.
     fn handle_packet(
         &mut self,

@@ -3,5 +3,6 @@
 pub mod backend;
 pub mod end_reason;
 pub mod media;
+pub mod phone_line;
 pub mod room;
 pub mod trunk;

@@ -1,1 +1,3 @@
 //! The embedded room: the conference backend that needs nothing outside. (`heart` writes `signal`, `plane` writes `media`.)
+
+pub mod media;
