@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 /// Longest file, in lines. CONTRIBUTING.md aims at 100 to 400; at 600 look twice.
 const LINES_MAX: usize = 900;
 
-/// Longest line, in characters. rustfmt holds code to 100 and we aim at 120 for prose; the rest is for texts that must not
-/// be broken.
+/// Longest line, in characters. rustfmt holds code to 100 and we aim at 120 for prose. A line with a text in
+/// quotes may be longer.
 const COLUMNS_MAX: usize = 132;
 
 /// Files that may be longer, each with its reason. One that is short again fails the test.
@@ -41,7 +41,7 @@ fn lines_stay_narrow() {
     let mut faults = Vec::new();
     for (file, text) in sources() {
         for (number, line) in text.lines().enumerate() {
-            if line.chars().count() > COLUMNS_MAX {
+            if line.chars().count() > COLUMNS_MAX && !line.contains('"') {
                 faults.push(format!(
                     "{}:{}: {} columns",
                     file.display(),
