@@ -3,6 +3,7 @@
 //! Halves are built by signalling, sent in boxes, and come back in boxes to be dropped: a shard neither
 //! allocates nor frees.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -191,6 +192,54 @@ pub enum FromMedia {
     },
     /// The work of this leg panicked or broke a rule: the call must end with `EndReason::Bug`.
     Failed(CallKey),
+}
+
+/// What the halves of a shard tell signalling, until it is taken: bounded, allocated once.
+///
+/// Figures and keys are dropped (and counted) when it is nearly full; boxes on their way home always find a place,
+/// because a shard takes no command while fewer than [`Self::RESERVED`] are free.
+pub struct MediaOutputs {
+    queue: VecDeque<FromMedia>,
+    dropped: u64,
+}
+
+impl MediaOutputs {
+    /// Places kept for answers to commands and for failures.
+    pub const RESERVED: usize = 64;
+
+    /// Room for `capacity` values and the reserve.
+    pub fn new(capacity: usize) -> Self {
+        Self { queue: VecDeque::with_capacity(capacity + Self::RESERVED), dropped: 0 }
+    }
+
+    /// Adds an answer or a box on its way home.
+    pub fn push(&mut self, output: FromMedia) {
+        self.queue.push_back(output);
+    }
+
+    /// Adds a figure or an event; the newest is dropped when only the reserve is left.
+    pub fn offer(&mut self, output: FromMedia) {
+        if self.has_room() {
+            self.queue.push_back(output);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// Whether more than the reserve is free.
+    pub fn has_room(&self) -> bool {
+        self.queue.len() + Self::RESERVED < self.queue.capacity()
+    }
+
+    /// The oldest.
+    pub fn pop(&mut self) -> Option<FromMedia> {
+        self.queue.pop_front()
+    }
+
+    /// Values dropped so far.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
 }
 
 /// What a conference media half tells its signal half.

@@ -103,6 +103,9 @@ impl ConferenceMedia for PhoneLine {
 
     fn set_rate(&mut self, rate: SampleRate, ingress: &mut Ingress) {
         let old = self.config.rate;
+        if rate == old {
+            return;
+        }
         self.position = self.position / old.samples(1) * rate.samples(1);
         self.config.rate = rate;
         self.heard = Frame::silence(rate);

@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use slotmap::{KeyData, SlotMap};
 use sipx_sip::transaction::Output;
 use sipx_sip::{ClientTransaction, Reliability, ServerTransaction, Timer, TuEvent};
+use slotmap::{KeyData, SlotMap};
 
 use super::outbox::{Outbox, Path};
 use super::wire::incoming::client_transaction_name;
@@ -139,11 +139,8 @@ impl Transactions {
     /// Opens a server transaction for a new request. 100 Trying follows by itself for an INVITE.
     pub fn open(&mut self, now: Instant, incoming: &Incoming, path: Path) -> TransactionId {
         let name = incoming.transaction_name(incoming.method());
-        let (machine, outputs) = ServerTransaction::new(
-            incoming.request.clone(),
-            reliability(path),
-            self.timing,
-        );
+        let (machine, outputs) =
+            ServerTransaction::new(incoming.request.clone(), reliability(path), self.timing);
         let id = self.all.insert(Transaction {
             machine: Machine::Server(Box::new(machine)),
             name: name.clone(),
@@ -202,7 +199,8 @@ impl Transactions {
         match bytes {
             Some(bytes) => {
                 // RFC 6026 §7.1: repeats of an INVITE answered 2xx get nothing; its user repeats the 2xx.
-                let kept = if is_invite { Box::default() } else { bytes.clone().into_boxed_slice() };
+                let kept =
+                    if is_invite { Box::default() } else { bytes.clone().into_boxed_slice() };
                 out.send(transaction.path, bytes);
                 transaction.machine = Machine::Answered(kept);
                 transaction.timers.clear_all();
@@ -256,7 +254,8 @@ impl Transactions {
         out: &mut Outbox,
     ) -> bool {
         let Some(id) = self.clients.get(name).copied() else { return false };
-        let Some(Transaction { machine: Machine::Client(client), .. }) = self.all.get_mut(id) else {
+        let Some(Transaction { machine: Machine::Client(client), .. }) = self.all.get_mut(id)
+        else {
             return false;
         };
         let outputs = client.on_response(response);

@@ -77,12 +77,7 @@ impl Dialog {
     }
 
     /// 200 with a session description.
-    pub fn accept(
-        &mut self,
-        now: Instant,
-        core: &mut Core,
-        sdp: &[u8],
-    ) -> Result<(), ApiMisuse> {
+    pub fn accept(&mut self, now: Instant, core: &mut Core, sdp: &[u8]) -> Result<(), ApiMisuse> {
         let phase = std::mem::replace(&mut self.phase, Phase::Confirmed);
         let ringing = match phase {
             Phase::Ringing(ringing) => ringing,

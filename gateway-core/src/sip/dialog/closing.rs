@@ -10,13 +10,7 @@ use crate::sip::wire::{HeaderName, Incoming, Method, build};
 
 impl Dialog {
     /// The owner ends it, whatever its state asks for.
-    pub fn hang_up(
-        &mut self,
-        now: Instant,
-        core: &mut Core,
-        how: DialogEnd,
-        cause: Option<u8>,
-    ) {
+    pub fn hang_up(&mut self, now: Instant, core: &mut Core, how: DialogEnd, cause: Option<u8>) {
         match &self.phase {
             Phase::Ringing(_) => {
                 self.refuse(now, core, 480, |response| {

@@ -212,9 +212,7 @@ pub fn hop_of(uri: &Uri) -> Hop {
         Some(Host::Ip(ip)) => Some(SocketAddr::new(ip.to_canonical(), uri.port().unwrap_or(5060))),
         _ => None,
     };
-    let is_stream = uri
-        .transport()
-        .is_some_and(|transport| transport.eq_ignore_ascii_case(b"tcp"));
+    let is_stream = uri.transport().is_some_and(|transport| transport.eq_ignore_ascii_case(b"tcp"));
     Hop { address, is_stream }
 }
 

@@ -194,7 +194,9 @@ pub fn is_private(ip: IpAddr) -> bool {
                 || (a == 100 && (64..128).contains(&b))
         }
         IpAddr::V6(ip) => {
-            ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local()
+            ip.is_loopback()
+                || ip.is_unspecified()
+                || ip.is_unique_local()
                 || ip.is_unicast_link_local()
         }
     }

@@ -74,11 +74,8 @@ fn is_for_routing(name: &HeaderName) -> bool {
 /// From of a call of ours, without its tag.
 pub fn local_address(invite: &OutgoingInvite, host: &str) -> String {
     let user = text::escaped_user(invite.from_user.reveal());
-    let address = if user.is_empty() {
-        format!("<sip:{host}>")
-    } else {
-        format!("<sip:{user}@{host}>")
-    };
+    let address =
+        if user.is_empty() { format!("<sip:{host}>") } else { format!("<sip:{user}@{host}>") };
     match invite.from_name.reveal().as_str() {
         "" => address,
         name => format!("{} {address}", text::quoted(name)),

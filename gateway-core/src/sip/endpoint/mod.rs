@@ -15,8 +15,8 @@ use std::time::Instant;
 use slotmap::SlotMap;
 
 pub use self::api::*;
-pub use self::counters::EndpointCounters;
 use self::core::Core;
+pub use self::counters::EndpointCounters;
 use super::dialog::calling::{CallOut, turn_away};
 use super::dialog::{Dialog, Peer};
 use super::gate::Gate;
@@ -128,14 +128,9 @@ impl Endpoint {
     }
 
     /// Calls out. The call is told by events of the dialog given back.
-    pub fn invite(
-        &mut self,
-        now: Instant,
-        invite: OutgoingInvite,
-    ) -> Result<DialogKey, ApiMisuse> {
-        let trunk = self
-            .trunk(invite.trunk)
-            .ok_or(ApiMisuse::BadArgument("invite: no such trunk"))?;
+    pub fn invite(&mut self, now: Instant, invite: OutgoingInvite) -> Result<DialogKey, ApiMisuse> {
+        let trunk =
+            self.trunk(invite.trunk).ok_or(ApiMisuse::BadArgument("invite: no such trunk"))?;
         let peer = trunk.peer.ok_or(ApiMisuse::BadArgument("invite: the trunk has no peer"))?;
         let transport = trunk.transport;
         let target = Uri::parse(invite.target.clone().into())
@@ -153,17 +148,13 @@ impl Endpoint {
         let headers = invite
             .headers
             .iter()
-            .map(|(name, value)| {
-                (HeaderName::parse(&name.clone().into()), value.reveal().clone())
-            })
+            .map(|(name, value)| (HeaderName::parse(&name.clone().into()), value.reveal().clone()))
             .collect();
-        let call =
-            CallOut { headers, offer: invite.offer, answer_within: invite.answer_within };
+        let call = CallOut { headers, offer: invite.offer, answer_within: invite.answer_within };
         let core = &mut self.core;
         let trunk = invite.trunk;
-        let key = self
-            .dialogs
-            .insert_with_key(|key| Dialog::calling(key, trunk, now, core, far, call));
+        let key =
+            self.dialogs.insert_with_key(|key| Dialog::calling(key, trunk, now, core, far, call));
         self.core.out.counters.sip_calls_out += 1;
         self.tags.insert(tag, key);
         self.count_call(trunk);

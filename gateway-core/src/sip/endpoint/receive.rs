@@ -17,13 +17,7 @@ use crate::sip::wire::{
 
 impl Endpoint {
     /// A request from a trunk.
-    pub(super) fn request(
-        &mut self,
-        now: Instant,
-        trunk: TrunkId,
-        path: Path,
-        request: Request,
-    ) {
+    pub(super) fn request(&mut self, now: Instant, trunk: TrunkId, path: Path, request: Request) {
         let incoming = match Incoming::read(request, path.peer) {
             Ok(incoming) => incoming,
             Err((request, fault)) => return self.malformed(path, &request, fault),
@@ -63,8 +57,7 @@ impl Endpoint {
             Malformed::Answer(status, phrase) if request.method != Method::Ack => {
                 self.core.out.counters.sip_bad_requests += 1;
                 let tag = stateless_tag(request);
-                let response =
-                    build::reply_with_reason(request, status, phrase, Some(&tag));
+                let response = build::reply_with_reason(request, status, phrase, Some(&tag));
                 let has_all = [HeaderName::Via, HeaderName::From, HeaderName::To]
                     .iter()
                     .all(|name| response.headers.get(name).is_some());
@@ -105,9 +98,10 @@ impl Endpoint {
         }
         let invite = (incoming.call_id.clone(), incoming.from_tag().to_vec());
         let key = self.invites.get(&invite).copied();
-        let tag = key
-            .and_then(|key| self.dialogs.get(key))
-            .map_or_else(|| stateless_tag(&incoming.request), |dialog| dialog.peer.local_tag.clone());
+        let tag = key.and_then(|key| self.dialogs.get(key)).map_or_else(
+            || stateless_tag(&incoming.request),
+            |dialog| dialog.peer.local_tag.clone(),
+        );
         let response = self.core.reply(&incoming.request, 200, Some(&tag));
         self.core.out.send(path, build::encode_response(&response));
         if let Some(dialog) = key.and_then(|key| self.dialogs.get_mut(key)) {
@@ -205,9 +199,9 @@ impl Endpoint {
         let facts = Box::new(facts::of_invite(incoming, path, is_trusted));
         let core = &mut self.core;
         let name = Some(invite.clone());
-        let key = self.dialogs.insert_with_key(|key| {
-            Dialog::invited(key, trunk, now, core, incoming, peer, name)
-        });
+        let key = self
+            .dialogs
+            .insert_with_key(|key| Dialog::invited(key, trunk, now, core, incoming, peer, name));
         self.tags.insert(tag, key);
         self.invites.insert(invite, key);
         self.count_call(trunk);
@@ -223,7 +217,8 @@ impl Endpoint {
             return true;
         }
         let of_trunk = self.calls_of.get(usize::from(trunk.0)).copied().unwrap_or(0);
-        let trunk_max = self.core.config.trunks.get(usize::from(trunk.0)).map_or(0, |t| t.calls_max);
+        let trunk_max =
+            self.core.config.trunks.get(usize::from(trunk.0)).map_or(0, |t| t.calls_max);
         let is_full = self.calls >= self.core.config.calls_max
             || of_trunk >= trunk_max
             || self.dialogs.len().saturating_sub(self.calls) >= SIP_DIALOGS_CLOSING_MAX

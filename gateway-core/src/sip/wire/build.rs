@@ -17,9 +17,8 @@ pub fn reply_with_reason(
     phrase: &'static str,
     local_tag: Option<&str>,
 ) -> Response {
-    let status = StatusCode::new(status).unwrap_or_else(|| {
-        StatusCode::new(500).expect("500 lies in 100 to 699")
-    });
+    let status = StatusCode::new(status)
+        .unwrap_or_else(|| StatusCode::new(500).expect("500 lies in 100 to 699"));
     let mut response = Response::new(status, Bytes::from_static(phrase.as_bytes()));
     let copied =
         [HeaderName::Via, HeaderName::From, HeaderName::To, HeaderName::CallId, HeaderName::CSeq];

@@ -52,10 +52,7 @@ impl Incoming {
     ) -> Result<(Via, Address, Address, Vec<u8>, u32, Option<u8>), Malformed> {
         let bad = |what| Malformed::Answer(400, what);
         let headers = &request.headers;
-        let via = headers
-            .typed::<Via>()
-            .and_then(Result::ok)
-            .ok_or(Malformed::Unanswerable)?;
+        let via = headers.typed::<Via>().and_then(Result::ok).ok_or(Malformed::Unanswerable)?;
         for name in [&HeaderName::From, &HeaderName::To, &HeaderName::CallId, &HeaderName::CSeq] {
             if headers.count(name) != 1 {
                 return Err(bad("Missing or Repeated Header"));

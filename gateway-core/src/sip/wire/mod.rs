@@ -10,8 +10,8 @@ pub mod text;
 
 pub use sipx_sip::headers::{Address, Contact, RecordRoute, Via};
 pub use sipx_sip::{
-    Header, HeaderName, Headers, Host, Limits, Message, Method, Request, Response, StatusCode,
-    Uri, parse_datagram,
+    Header, HeaderName, Headers, Host, Limits, Message, Method, Request, Response, StatusCode, Uri,
+    parse_datagram,
 };
 
 pub use incoming::{Incoming, IncomingResponse, Malformed};

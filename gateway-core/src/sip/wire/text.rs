@@ -81,9 +81,9 @@ pub fn tokens(headers: &Headers, name: &HeaderName) -> Vec<String> {
 pub fn lists(headers: &Headers, name: &HeaderName, token: &str) -> bool {
     headers.get_all(name).any(|header| {
         let value = header.value();
-        value.split(|byte| *byte == b',').any(|one| {
-            one.trim_ascii().eq_ignore_ascii_case(token.as_bytes())
-        })
+        value
+            .split(|byte| *byte == b',')
+            .any(|one| one.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     })
 }
 

@@ -173,7 +173,10 @@ fn cancel_ends_a_call_that_rings() {
     assert_eq!(cancelled.to_tag(), ringing.to_tag());
     t.expect(487, "INVITE");
     t.expect_end(DialogEnd::Cancelled);
-    assert_eq!(t.try_command(UaCommand::Accept { dialog, sdp: vec![] }), Err(ApiMisuse::NoSuchDialog));
+    assert_eq!(
+        t.try_command(UaCommand::Accept { dialog, sdp: vec![] }),
+        Err(ApiMisuse::NoSuchDialog)
+    );
 }
 
 #[test]
@@ -227,7 +230,9 @@ fn a_call_goes_out_and_is_hung_up_by_us() {
     let mut t = Stage::new();
     let (dialog, invite) = t.call_out();
     assert_eq!(invite.request_uri(), "sip:bob@198.51.100.7");
-    assert!(invite.must("From").starts_with("\"Wee \\\"Bee\\\"\" <sip:weebee@203.0.113.1:5060>;tag="));
+    assert!(
+        invite.must("From").starts_with("\"Wee \\\"Bee\\\"\" <sip:weebee@203.0.113.1:5060>;tag=")
+    );
     assert_eq!(invite.must("X-Room"), "tea");
     assert_eq!(invite.body(), OUR_SDP);
     t.recv(t.answer(&invite, 180, "bob"));

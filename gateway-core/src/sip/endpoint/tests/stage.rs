@@ -184,7 +184,14 @@ impl Said {
     pub fn text(&self) -> String {
         let mut text = format!(
             "{}\r\nVia: {};branch={}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {} {}\r\n",
-            self.start, self.via, self.branch, self.from, self.to, self.call_id, self.cseq, self.method
+            self.start,
+            self.via,
+            self.branch,
+            self.from,
+            self.to,
+            self.call_id,
+            self.cseq,
+            self.method
         );
         if let Some(contact) = &self.contact {
             text.push_str(&format!("Contact: {contact}\r\n"));
