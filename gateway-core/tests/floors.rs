@@ -39,8 +39,6 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "media::dtmf",
         "a key pressed is the same value whether it came by INFO or by RTP",
     ),
-    ("sip::offer_answer", "media::codec", "offers and answers are chosen from the one codec table"),
-    ("sip::offer_answer", "rtp::session", "what was agreed is written down as the leg's plan"),
     (
         "sip::offer_answer",
         "media::codec",
