@@ -139,6 +139,17 @@ pub struct PhoneCall {
     pub ends_at: f64,
 }
 
+/// Both ears of a telephone.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// From the gateway.
+    pub heard: Wav,
+    /// Towards the gateway.
+    pub said: Wav,
+    /// When both begin, on the wall clock.
+    pub starts_at: f64,
+}
+
 /// A running Asterisk.
 #[derive(Debug)]
 pub struct Exchange {
@@ -263,10 +274,15 @@ impl Exchange {
         }
     }
 
-    /// What the telephone of this call heard, from the moment in the second field on (wall clock).
-    pub fn recording(&self, id: &str) -> Option<(Wav, f64)> {
-        let wav = Wav::read(&self.folder.join(format!("heard/{id}.wav16"))).ok()?;
-        Some((wav, *self.marks(id, "record").first()?))
+    /// What the telephone of this call heard, and what it said, both from the same moment on; that moment on the wall
+    /// clock, to within a tenth of a second.
+    pub fn recording(&self, id: &str) -> Option<Recording> {
+        let read = |name: String| Wav::read(&self.folder.join("heard").join(name)).ok();
+        Some(Recording {
+            heard: read(format!("{id}.wav16"))?,
+            said: read(format!("{id}-said.wav16"))?,
+            starts_at: *self.marks(id, "record").first()?,
+        })
     }
 
     /// The moments at which the telephone began to say something, on the wall clock.
@@ -293,8 +309,10 @@ impl PhoneCall {
         let mut text = format!("\n[phone-{id}]\nexten => s,1,NoOp(telephone {id})\n");
         text.push_str(&mark("record"));
         let heard = "/mnt/peer/heard";
-        let _ =
-            writeln!(text, " same => n,MixMonitor({heard}/{id}-both.wav16,r({heard}/{id}.wav16)S)");
+        let _ = writeln!(
+            text,
+            " same => n,MixMonitor({heard}/{id}-both.wav16,r({heard}/{id}.wav16)t({heard}/{id}-said.wav16)S)"
+        );
         for (at, act) in &self.acts {
             let _ = writeln!(text, " same => n,WaitUntil({at:.3})");
             match act {

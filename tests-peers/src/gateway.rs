@@ -1,1 +1,185 @@
-//! x
+//! The gateway under test, `weebee`, known here only by its command line, its files and its sound.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::process::{Process, last_lines, wait_until};
+use crate::require::repository;
+use crate::sound::Wav;
+use crate::world::World;
+
+/// Where the gateway listens in every test: UDP and TCP.
+pub const SIP_PORT: u16 = 5060;
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    folder: PathBuf,
+    config: PathBuf,
+    process: Process,
+}
+
+impl Gateway {
+    /// Starts `weebee run` with a trunk for each line group of `trunks` (TOML) and waits until it listens.
+    ///
+    /// # Panics
+    /// When it does not listen within 15 s; its last words are in the message.
+    pub fn start(world: &World, settings: &str) -> Gateway {
+        let folder = world.subfolder("weebee");
+        let config = folder.join("weebee.toml");
+        fs::write(&config, configuration(settings)).expect("the gateway's configuration");
+        let mut command = world.command(binary());
+        command.args(["run", "--config"]).arg(&config).current_dir(&folder);
+        let process = Process::start("weebee", world.folder(), command);
+        let mut gateway = Gateway { folder, config, process };
+        let listens = wait_until(Duration::from_secs(15), || {
+            gateway.process.assert_alive();
+            gateway.listens().then_some(())
+        });
+        assert!(listens.is_some(), "weebee does not listen:\n{}", last_lines(&gateway.log(), 40));
+        gateway
+    }
+
+    /// Where SIP goes.
+    pub fn address() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], SIP_PORT))
+    }
+
+    /// Draws a PIN for `room`.
+    ///
+    /// # Panics
+    /// When `weebee pin add` fails.
+    pub fn pin(&self, world: &World, room: &str) -> String {
+        let mut command = world.command(binary());
+        command.args(["pin", "add", "--room", room, "--config"]).arg(&self.config);
+        let done = command.current_dir(&self.folder).output().expect("weebee runs");
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        let digits = said.split(|c: char| !c.is_ascii_digit()).find(|word| word.len() == 9);
+        digits.map(str::to_owned).unwrap_or_else(|| {
+            panic!("weebee pin add: no PIN in {said:?}; {}", String::from_utf8_lossy(&done.stderr))
+        })
+    }
+
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        self.process.output()
+    }
+
+    /// The call records so far.
+    pub fn call_records(&self) -> Vec<Value> {
+        fs::read_to_string(self.folder.join("cdr.jsonl"))
+            .unwrap_or_default()
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// Waits until there are `count` call records; the records there are.
+    pub fn wait_call_records(&self, count: usize, limit: Duration) -> Vec<Value> {
+        wait_until(limit, || (self.call_records().len() >= count).then_some(()));
+        self.call_records()
+    }
+
+    /// Memory of its own in MB (`Pss`).
+    pub fn memory_mb(&self) -> f64 {
+        let path = format!("/proc/{}/smaps_rollup", self.process.pid());
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap_or_default();
+        let kilobytes = line.split_whitespace().nth(1).and_then(|word| word.parse::<f64>().ok());
+        kilobytes.unwrap_or_default() / 1024.0
+    }
+
+    /// Panics when it is gone.
+    pub fn assert_alive(&mut self) {
+        self.process.assert_alive();
+    }
+
+    fn listens(&self) -> bool {
+        let wanted = format!("0100007F:{SIP_PORT:04X}");
+        fs::read_to_string(format!("/proc/{}/net/udp", self.process.pid()))
+            .is_ok_and(|table| table.contains(&wanted))
+    }
+}
+
+/// A call by `weebee call`, the test phone made of the gateway's own core.
+#[derive(Debug)]
+pub struct TestPhone {
+    process: Process,
+    recording: PathBuf,
+}
+
+impl TestPhone {
+    /// Calls the gateway, types `pin`, plays `said` once and hangs up after `seconds`.
+    pub fn call(
+        world: &World,
+        id: &str,
+        codec: &str,
+        pin: &str,
+        said: &Wav,
+        seconds: u32,
+    ) -> TestPhone {
+        let folder = world.subfolder("phones");
+        let play = folder.join(format!("{id}-say.wav"));
+        let recording = folder.join(format!("{id}-heard.wav"));
+        said.write(&play).expect("what the phone says");
+        let mut command = world.command(binary());
+        command.args(["call", "sip:pin@127.0.0.1:5060", "--pin", pin, "--codec", codec]);
+        command.arg("--play").arg(&play).arg("--record").arg(&recording);
+        command.args(["--duration", &seconds.to_string()]);
+        TestPhone {
+            process: Process::start(&format!("phone-{id}"), world.folder(), command),
+            recording,
+        }
+    }
+
+    /// Waits for the end of the call. True when the phone itself found that sound flowed (exit code 0).
+    pub fn finish(&mut self, limit: Duration) -> bool {
+        self.process.wait(limit).is_some_and(|status| status.success())
+    }
+
+    /// What it printed.
+    pub fn output(&self) -> String {
+        self.process.output()
+    }
+
+    /// What it heard, from the beginning of its recording.
+    pub fn recording(&self) -> Option<Wav> {
+        Wav::read(&self.recording).ok()
+    }
+}
+
+/// The `weebee` of this build, built now if need be: a stale one would be judged in its place.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        if let Some(given) = std::env::var_os("WEEBEE_BIN") {
+            return PathBuf::from(given);
+        }
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let built = Command::new(cargo)
+            .args(["build", "--quiet", "-p", "gateway-daemon", "--bin", "weebee"])
+            .current_dir(repository())
+            .status();
+        assert!(built.is_ok_and(|status| status.success()), "weebee does not build");
+        let test = std::env::current_exe().expect("the path of this test");
+        let profile = test.ancestors().nth(2).expect("target/PROFILE/deps/test");
+        profile.join("weebee")
+    })
+}
+
+fn configuration(settings: &str) -> String {
+    format!(
+        "[sip]\nlisten = [\"udp:127.0.0.1:{SIP_PORT}\", \"tcp:127.0.0.1:{SIP_PORT}\"]\n\
+         [rtp]\nports = \"40000-43999\"\n\
+         [pin]\nfile = \"pins.sqlite\"\nkey_file = \"pins.key\"\n\
+         [http]\nlisten = \"127.0.0.1:8788\"\n\
+         [cdr]\nfile = \"cdr.jsonl\"\nrooms = \"name\"\n\
+         {settings}"
+    )
+}
