@@ -3,6 +3,7 @@
 use super::*;
 use crate::media::clip::loudness::active_level_dbov;
 use crate::media::clip::wav::write_wav;
+use crate::media::dtmf::inband::InbandDetector;
 
 /// All prompts of all languages with their places.
 fn every_prompt() -> impl Iterator<Item = (Language, PromptId)> {
@@ -240,6 +241,32 @@ fn a_missing_directory_is_one_problem_and_no_loss() {
     assert_eq!(problems.len(), 1);
     assert!(problems[0].to_string().contains("cannot be read"), "{}", problems[0]);
     assert!(library.words(PromptId::Greeting, Language::En).is_some());
+}
+
+/// An exchange that listens for tones in the sound, ours included, must hear none in what we play.
+#[test]
+fn nothing_we_play_sounds_like_a_key() {
+    let library = ClipLibrary::embedded().unwrap();
+    let words = every_prompt().map(|(language, id)| library.prompt(id, language));
+    let sounds = SoundId::all().map(|id| library.sound(id));
+    for clip in words.chain(sounds) {
+        for rate in SampleRate::ALL {
+            let mut detector = InbandDetector::new(rate);
+            for part in clip.samples(rate).chunks(rate.frame_samples()) {
+                assert_eq!(detector.feed(part).pressed, None, "{} at {} Hz", clip.name, rate.hz());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_clip_stands_in_the_list_for_operators() {
+    let page = include_str!("../../../../../docs/media.md");
+    let counted = |id: &PromptId| matches!(id, PromptId::Count(1..20));
+    let prompts = PromptId::all().filter(|id| !counted(id)).map(PromptId::name);
+    for name in prompts.chain(SoundId::all().map(SoundId::name)) {
+        assert!(page.contains(&format!("`{name}`")), "docs/media.md does not list {name}");
+    }
 }
 
 #[test]
