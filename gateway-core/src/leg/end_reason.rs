@@ -192,4 +192,16 @@ mod tests {
             assert_eq!(reason.row().words.is_none(), silent.contains(&reason), "{reason:?}");
         }
     }
+
+    #[test]
+    fn the_page_for_operators_says_the_same() {
+        let page = include_str!("../../../docs/sip.md");
+        for reason in EndReason::ALL {
+            let EndRow { label, status, cause, words } = reason.row();
+            let words = words.map(|id| format!(" `{id}`")).unwrap_or_default();
+            let end = format!("| {status} | {cause} |{words} |");
+            let row = page.lines().find(|line| line.starts_with(&format!("| `{label}` |")));
+            assert!(row.is_some_and(|row| row.ends_with(&end)), "docs/sip.md: {label} ... {end}");
+        }
+    }
 }
