@@ -71,8 +71,10 @@ pub struct JoinRequest {
     pub role: Role,
     /// Label others see.
     pub label: Pii<String>,
-    /// Codec of the phone: fixes the rate of the ear.
+    /// Codec towards the phone: fixes the rate of the ear.
     pub codec: CodecKind,
+    /// Codecs the phone may send.
+    pub codecs: Vec<CodecKind>,
     /// Policy of the room, where the route knows one.
     pub policy: RoomPolicy,
 }
@@ -159,6 +161,8 @@ pub enum LegCommand {
     Mute(bool),
     /// The caller raised or lowered a hand.
     RaiseHand(bool),
+    /// The phone may send these codecs from now on, and hears the first: a new media half is wanted.
+    Codecs(Vec<CodecKind>),
 }
 
 /// From a backend.

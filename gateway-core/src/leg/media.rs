@@ -93,6 +93,23 @@ pub enum ToMedia {
     },
 }
 
+impl ToMedia {
+    /// The call it is about; none for rooms.
+    pub fn call(&self) -> Option<CallKey> {
+        match self {
+            Self::OpenRoom { .. } | Self::CloseRoom(_) => None,
+            Self::DetachConference(call) | Self::DetachTrunk(call) => Some(*call),
+            Self::AttachTrunk { call, .. }
+            | Self::AttachConference { call, .. }
+            | Self::Configure { call, .. }
+            | Self::Mute { call, .. }
+            | Self::Play { call, .. }
+            | Self::StopPlay { call, .. }
+            | Self::SendKeys { call, .. } => Some(*call),
+        }
+    }
+}
+
 /// Clips to play, and how they lie with the room's sound.
 #[derive(Clone, Debug)]
 pub struct Playlist {

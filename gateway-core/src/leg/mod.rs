@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod end_reason;
+pub mod loopback;
 pub mod media;
 pub mod phone_line;
 pub mod room;

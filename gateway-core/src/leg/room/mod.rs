@@ -1,3 +1,4 @@
-//! The embedded room: the conference backend that needs nothing outside. (`heart` writes `signal`, `plane` writes `media`.)
+//! The embedded room: the conference backend that needs nothing outside.
 
 pub mod media;
+pub mod signal;
