@@ -98,6 +98,8 @@ pub enum Command {
         route: Box<Route>,
         /// Keys to send after the answer, with the pause before them (the test phone's PIN).
         keys: Option<(Duration, Digits)>,
+        /// Nothing of ours plays to the far side: no words, chimes or music (the test phone).
+        quiet: bool,
     },
     /// Take no new calls.
     Drain,

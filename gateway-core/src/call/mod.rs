@@ -1,9 +1,17 @@
-//! Floor 4: one call, from INVITE to CDR: one trunk leg and at most one conference leg. (`heart` writes it.)
+//! Floor 4: one call, from INVITE to CDR: one trunk leg and at most one conference leg. Start reading in [`machine`].
 
+pub mod asking;
+mod ending;
 pub mod event;
+pub mod keys;
+pub mod machine;
 pub mod snapshot;
+pub mod sound;
+mod talk;
+#[cfg(test)]
+mod tests;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 
@@ -17,6 +25,15 @@ use crate::media::clip::Language;
 use crate::media::clip::prompt::PromptId;
 use crate::media::codec::CodecKind;
 use crate::media::quality::LegReport;
+
+/// One moment on both clocks: deadlines follow `now`, records are dated by `wall`.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// For deadlines.
+    pub now: Instant,
+    /// For records.
+    pub wall: WallClock,
+}
 
 /// A question put to a caller: words, then digits.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,655 @@
+//! The call machine: glue between one trunk leg, one seat in a conference, the owner's decisions and the sound.
+//!
+//!   Opening -> Routing -> Asking <-> Deciding -> Joining -> Joined      a call that came in
+//!   Opening -> Calling ------------------------> Joining -> Joined      a call of ours
+//!   any of them -> Ending (last words) -> Closing -> over
+//!
+//! A call that is to be asked, joined or told something is answered at once, never left ringing; what is to be heard
+//! begins when the caller acknowledged our answer. Whatever happens first decides the one [`EndReason`].
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+use tracing::debug;
+
+use crate::base::ids::{CallKey, DialogKey, PlayToken, ShardId, TrunkId};
+use crate::base::limits::DIGITS_BUFFERED_MAX;
+use crate::base::pii::Pii;
+use crate::base::rng::Rng;
+use crate::base::time::{WallClock, Why};
+use crate::base::timers::{Timers, earliest};
+use crate::call::asking::Asking;
+use crate::call::event::Event;
+use crate::call::keys::{KeyFilter, Menu};
+use crate::call::snapshot::CallSnapshot;
+use crate::call::sound::Sound;
+use crate::call::{CallDirection, Digits, Moment, Route};
+use crate::leg::backend::{JoinRequest, JoinStep, LegCommand, MemberChange, RoomFacts};
+use crate::leg::end_reason::EndReason;
+use crate::leg::media::ToMedia;
+use crate::leg::trunk::media::{AudioPath, TrunkMedia, TrunkMediaConfig};
+use crate::leg::trunk::signal::{SdpPolicy, TrunkCommand, TrunkInput, TrunkOutput, TrunkSignal};
+use crate::media::clip::prompt::PromptId;
+use crate::media::clip::{ClipLibrary, Language};
+use crate::media::codec::CodecKind;
+use crate::media::dtmf::{Key, KeySource};
+use crate::media::quality::LegReport;
+use crate::rtp::session::RtpSession;
+use crate::sip::endpoint::{InviteFacts, OutgoingInvite, UaCommand, UaEvent};
+
+/// The owner answers a question within this, or the call ends.
+pub const OWNER_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+/// Words begin this long after our 200 if no ACK came.
+pub const ACK_PATIENCE: Duration = Duration::from_secs(1);
+/// Last words are cut after this.
+pub const LAST_WORDS_MAX: Duration = Duration::from_secs(8);
+/// Between the last words and the BYE, so that the far side's buffer plays them out.
+pub const PAUSE_BEFORE_BYE: Duration = Duration::from_millis(300);
+/// A shard that does not give a leg back within this is not waited for.
+pub const DETACH_PATIENCE: Duration = Duration::from_secs(5);
+/// CANCEL after this long without a final response to our INVITE.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// What all calls share.
+#[derive(Clone, Debug)]
+pub struct CallSettings {
+    /// No RTP for this long ends a call.
+    pub media_timeout: Duration,
+    /// Longest call.
+    pub call_length_max: Duration,
+    /// Clips.
+    pub clips: Arc<ClipLibrary>,
+}
+
+/// A call that is to be made.
+#[derive(Debug)]
+pub struct Dialling {
+    /// Request-URI.
+    pub target: String,
+    /// From user.
+    pub from_user: Pii<String>,
+    /// Extra headers.
+    pub headers: Vec<(String, Pii<String>)>,
+    /// Room to join on answer.
+    pub route: Box<Route>,
+    /// Keys to send after the answer, and the pause before them.
+    pub keys: Option<(Duration, Digits)>,
+    /// Nothing of ours plays to the far side.
+    pub quiet: bool,
+}
+
+/// How a call begins.
+#[derive(Debug)]
+pub enum Birth {
+    /// An INVITE came in.
+    Invited {
+        /// Its dialog.
+        dialog: DialogKey,
+        /// Facts of the INVITE.
+        facts: Box<InviteFacts>,
+        /// SDP, if it had one.
+        offer: Option<Vec<u8>>,
+    },
+    /// We call.
+    Dialled(Box<Dialling>),
+}
+
+/// Something happened.
+#[derive(Debug)]
+pub enum CallInput {
+    /// The RTP ports are bound; this address goes into SDP.
+    MediaOpened(SocketAddr),
+    /// No port could be had.
+    MediaFailed,
+    /// The endpoint named the dialog of our INVITE, or could not send it.
+    Invited(Option<DialogKey>),
+    /// From the endpoint.
+    Ua(UaEvent),
+    /// From the shard: a key.
+    Key(Key, KeySource),
+    /// From the shard: a play ended.
+    PlayDone(PlayToken),
+    /// From the shard: no RTP for too long.
+    Silent,
+    /// From the shard: figures.
+    Report(LegReport),
+    /// From the shard: the trunk leg is off, with its last figures.
+    TrunkDetached(LegReport),
+    /// From the shard: its work panicked.
+    Failed,
+    /// From the backend: a step on the way in.
+    Progress(JoinStep),
+    /// From the backend: in the room.
+    Joined(RoomFacts),
+    /// From the backend: others came or went.
+    Members(MemberChange, RoomFacts),
+    /// From the backend: out of the room.
+    Left(EndReason),
+}
+
+/// What a call asks of those around it.
+pub enum CallOutput {
+    /// To the endpoint.
+    Ua(UaCommand),
+    /// To the endpoint: call out; answered by [`CallInput::Invited`].
+    Invite(Box<OutgoingInvite>),
+    /// To the shard.
+    Media(ToMedia),
+    /// The ports are not needed any more.
+    CloseMedia,
+    /// To the backend of that name: a seat.
+    OpenLeg(String, Box<JoinRequest>, Rng),
+    /// To the backend that holds our seat.
+    Leg(LegCommand),
+    /// To the owner. `CallEnded` is the last output of a call.
+    Event(Event),
+}
+
+/// Where a call stands.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Waits for its ports.
+    Opening(Option<Birth>),
+    /// The owner decides where it goes.
+    Routing,
+    /// Our INVITE is out.
+    Calling,
+    /// A question is put, or will be as soon as the caller can hear it.
+    Asking(Box<Asking>),
+    /// The owner decides about an answer.
+    Deciding,
+    /// A seat was asked for, or will be as soon as the sound is there.
+    Joining,
+    /// In the room.
+    Joined,
+    /// Last words.
+    Ending(Vec<PromptId>),
+    /// The trunk leg is over; its media half is on its way back.
+    Closing,
+    /// `CallEnded` was said.
+    Over,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timer {
+    /// The owner's answer.
+    Owner,
+    /// Begin to speak though no ACK came.
+    AckPatience,
+    /// The question's patience.
+    Question,
+    /// The last words, then the pause before BYE.
+    LastWords,
+    /// The call's length.
+    Length,
+    /// Keys of a call of ours.
+    SendKeys,
+    /// The media half does not come back.
+    Detach,
+}
+
+fn why(timer: Timer) -> Why {
+    Why(match timer {
+        Timer::Owner => "call.owner_answers",
+        Timer::AckPatience => "call.ack_patience",
+        Timer::Question => "call.question",
+        Timer::LastWords => "call.last_words",
+        Timer::Length => "call.length_max",
+        Timer::SendKeys => "call.send_keys",
+        Timer::Detach => "call.detach_patience",
+    })
+}
+
+/// Who called whom, and when what happened: the CDR in the making.
+#[derive(Debug)]
+pub(super) struct Story {
+    pub(super) direction: CallDirection,
+    pub(super) trunk: TrunkId,
+    pub(super) call_id: String,
+    pub(super) caller: Pii<String>,
+    pub(super) dialled: Pii<String>,
+    pub(super) started: WallClock,
+    pub(super) answered: Option<Moment>,
+    pub(super) joined: Option<Moment>,
+    pub(super) status: Option<u16>,
+    pub(super) report: LegReport,
+}
+
+/// One call.
+pub struct Call {
+    pub(super) key: CallKey,
+    pub(super) shard: ShardId,
+    pub(super) settings: Arc<CallSettings>,
+    pub(super) policy: SdpPolicy,
+    pub(super) rng: Rng,
+    pub(super) story: Story,
+    pub(super) stage: Stage,
+    pub(super) reason: Option<EndReason>,
+    pub(super) trunk: Option<TrunkSignal>,
+    pub(super) session: Option<RtpSession>,
+    pub(super) timers: Timers<Timer>,
+    pub(super) sound: Sound,
+    pub(super) key_filter: KeyFilter,
+    pub(super) menu: Menu,
+    /// Keys before their question.
+    pub(super) typed: ArrayVec<Key, DIGITS_BUFFERED_MAX>,
+    /// An answer was complete without `#`: one that comes late belongs to it.
+    pub(super) swallow_hash: bool,
+    pub(super) language: Language,
+    pub(super) route: Option<Box<Route>>,
+    pub(super) keys_to_send: Option<(Duration, Digits)>,
+    pub(super) is_quiet: bool,
+    /// The caller can hear us.
+    pub(super) is_audible: bool,
+    pub(super) is_attached: bool,
+    pub(super) is_media_open: bool,
+    /// The backend holds a seat for us, with media that knows these codecs.
+    pub(super) seat: Option<Vec<CodecKind>>,
+    pub(super) members: usize,
+    pub(super) is_held: bool,
+    pub(super) is_muted: bool,
+    pub(super) has_hand_raised: bool,
+    pub(super) outputs: VecDeque<CallOutput>,
+}
+
+impl Call {
+    /// A call that waits for its ports.
+    pub fn new(
+        at: Moment,
+        key: CallKey,
+        (trunk, policy): (TrunkId, SdpPolicy),
+        shard: ShardId,
+        birth: Birth,
+        settings: Arc<CallSettings>,
+        rng: Rng,
+    ) -> Self {
+        let sound = Sound::new(key, settings.clips.clone());
+        Self {
+            key,
+            shard,
+            policy,
+            rng,
+            story: Story::new(at, trunk, &birth),
+            stage: Stage::Opening(Some(birth)),
+            reason: None,
+            trunk: None,
+            session: None,
+            timers: Timers::default(),
+            sound,
+            settings,
+            key_filter: KeyFilter::default(),
+            menu: Menu::default(),
+            typed: ArrayVec::new(),
+            swallow_hash: false,
+            language: Language::default(),
+            route: None,
+            keys_to_send: None,
+            is_quiet: false,
+            is_audible: false,
+            is_attached: false,
+            is_media_open: false,
+            seat: None,
+            members: 0,
+            is_held: false,
+            is_muted: false,
+            has_hand_raised: false,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Something happened.
+    pub fn handle_input(&mut self, at: Moment, input: CallInput) {
+        match input {
+            CallInput::MediaOpened(address) => self.media_opened(at, address),
+            CallInput::MediaFailed => self.end(at, EndReason::NoResources),
+            CallInput::Invited(Some(dialog)) => {
+                if let Some(trunk) = &mut self.trunk {
+                    trunk.set_dialog(dialog);
+                }
+            }
+            CallInput::Invited(None) => self.trunk_over(at, EndReason::NoResources, None),
+            CallInput::Ua(event) => self.ua_event(at, event),
+            CallInput::Key(key, source) => self.key_arrived(at, key, source),
+            CallInput::PlayDone(token) => self.play_done(at, token),
+            CallInput::Silent if self.is_held => {}
+            CallInput::Silent => self.end(at, EndReason::MediaTimeout),
+            CallInput::Report(report) => self.story.report = report,
+            CallInput::TrunkDetached(report) => self.trunk_detached(at, report),
+            CallInput::Failed => self.end(at, EndReason::Bug),
+            CallInput::Progress(step) => self.join_progress(step),
+            CallInput::Joined(facts) => self.joined(at, facts),
+            CallInput::Members(change, facts) => self.members_changed(at, change, facts),
+            CallInput::Left(reason) => self.left_room(at, reason),
+        }
+        self.drain(at);
+    }
+
+    /// Due deadlines.
+    pub fn handle_timeout(&mut self, at: Moment) {
+        while let Some(timer) = self.timers.pop_due(at.now) {
+            match timer {
+                Timer::Owner => self.end(at, EndReason::ServiceUnavailable),
+                Timer::AckPatience => self.become_audible(at),
+                Timer::Question => self.question_timeout(at),
+                Timer::LastWords => self.hang_up(at),
+                Timer::Length => self.end(at, EndReason::TooLong),
+                Timer::SendKeys => self.send_keys(),
+                Timer::Detach => self.finish(at),
+            }
+        }
+        self.drain(at);
+    }
+
+    /// The next output.
+    pub fn poll_output(&mut self) -> Option<CallOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// The next deadline.
+    pub fn poll_timeout(&self) -> Option<(Instant, Why)> {
+        earliest(self.timers.next(why), None)
+    }
+
+    /// The call as it stands.
+    pub fn snapshot(&self, now: Instant) -> CallSnapshot {
+        let ago = |moment: Moment| now.saturating_duration_since(moment.now);
+        CallSnapshot {
+            call: self.key,
+            direction: self.story.direction,
+            trunk: self.story.trunk,
+            shard: self.shard,
+            call_id: self.story.call_id.clone(),
+            caller: self.story.caller.clone(),
+            dialled: self.story.dialled.clone(),
+            state: self.stage.name(),
+            room: self.route.as_ref().map(|route| route.room.clone()),
+            note: self.route.as_ref().and_then(|route| route.note.clone()),
+            started: self.story.started,
+            answered_for: self.story.answered.map(ago),
+            joined_for: self.story.joined.map(ago),
+            muted: self.is_muted,
+            hand_raised: self.has_hand_raised,
+            held_by_peer: self.is_held,
+            codec: self.session.as_ref().map(|session| session.send_codec),
+            report: self.story.report,
+            ending: self.reason,
+        }
+    }
+
+    /// `CallEnded` was said.
+    pub fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    /// Its shard.
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// The one place where a call moves on.
+    pub(super) fn enter(&mut self, stage: Stage, cause: &'static str) {
+        let (from, to) = (self.stage.name(), stage.name());
+        debug!(call = %self.key, from, to, cause);
+        self.stage = stage;
+    }
+
+    fn media_opened(&mut self, at: Moment, address: SocketAddr) {
+        self.is_media_open = true;
+        let Stage::Opening(birth) = &mut self.stage else {
+            // It ended while the ports were opened.
+            self.outputs.push_back(CallOutput::CloseMedia);
+            return;
+        };
+        let rng = self.rng.fork("trunk");
+        match birth.take() {
+            Some(Birth::Invited { dialog, facts, offer }) => {
+                let policy = self.policy.clone();
+                self.trunk = Some(TrunkSignal::incoming(dialog, offer, address, policy, rng));
+                self.enter(Stage::Routing, "ports open");
+                self.drain_trunk(at);
+                if self.reason.is_none() {
+                    let event =
+                        Event::RouteNeeded { call: self.key, trunk: self.story.trunk, facts };
+                    self.outputs.push_back(CallOutput::Event(event));
+                    self.timers.set(Timer::Owner, at.now + OWNER_ANSWERS_WITHIN);
+                }
+            }
+            Some(Birth::Dialled(dialling)) => {
+                let (trunk, offer) = TrunkSignal::outgoing(address, self.policy.clone(), rng);
+                self.trunk = Some(trunk);
+                self.enter(Stage::Calling, "ports open");
+                self.dial(*dialling, offer);
+            }
+            None => {}
+        }
+    }
+
+    fn dial(&mut self, dialling: Dialling, offer: Vec<u8>) {
+        self.language = dialling.route.language;
+        self.route = Some(dialling.route);
+        self.keys_to_send = dialling.keys;
+        self.is_quiet = dialling.quiet;
+        let invite = OutgoingInvite {
+            trunk: self.story.trunk,
+            target: dialling.target,
+            from_user: dialling.from_user,
+            from_name: Pii::default(),
+            headers: dialling.headers,
+            offer,
+            answer_within: ANSWER_WITHIN,
+        };
+        self.outputs.push_back(CallOutput::Invite(Box::new(invite)));
+    }
+
+    fn ua_event(&mut self, at: Moment, event: UaEvent) {
+        match &mut self.trunk {
+            Some(trunk) => trunk.handle_input(at.now, TrunkInput::Ua(event)),
+            // Not even its ports are open, and the caller gave up.
+            None => {
+                if let UaEvent::Ended { .. } = event {
+                    self.trunk_over(at, EndReason::CallerCancelled, Some(487));
+                }
+            }
+        }
+    }
+
+    /// Everything our children have to say.
+    pub(super) fn drain(&mut self, at: Moment) {
+        self.drain_trunk(at);
+        while let Some(output) = self.sound.poll_output() {
+            if self.is_attached && !self.is_quiet {
+                self.outputs.push_back(CallOutput::Media(output));
+            }
+        }
+        match &self.stage {
+            Stage::Asking(asking) => match asking.deadline() {
+                Some(deadline) => self.timers.set(Timer::Question, deadline),
+                None => self.timers.clear(Timer::Question),
+            },
+            _ => self.timers.clear(Timer::Question),
+        }
+    }
+
+    fn drain_trunk(&mut self, at: Moment) {
+        while let Some(output) = self.trunk.as_mut().and_then(TrunkSignal::poll_output) {
+            match output {
+                TrunkOutput::Ua(command) => self.outputs.push_back(CallOutput::Ua(command)),
+                TrunkOutput::Configure(session) => self.configure(*session),
+                TrunkOutput::Ringing => {}
+                TrunkOutput::Established => self.established(at),
+                TrunkOutput::HeldByPeer(held) => self.held_by_peer(at, held),
+                TrunkOutput::Key(key) => self.key_arrived(at, key, KeySource::Info),
+                TrunkOutput::Ended { reason, status } => self.trunk_over(at, reason, status),
+            }
+        }
+    }
+
+    fn configure(&mut self, session: RtpSession) {
+        if matches!(self.stage, Stage::Closing | Stage::Over) {
+            return;
+        }
+        if !self.is_attached {
+            self.is_attached = true;
+            let config = TrunkMediaConfig { silence_timeout: self.settings.media_timeout };
+            let half = TrunkMedia::new(self.key, config, self.rng.fork("media"));
+            self.media(ToMedia::AttachTrunk { call: self.key, half });
+        }
+        let path = AudioPath::new(&session);
+        let session_box = Box::new(session.clone());
+        self.media(ToMedia::Configure { call: self.key, path, session: session_box });
+        let codecs = codecs_of(&session);
+        self.session = Some(session);
+        let is_new = |seat: &Vec<CodecKind>| codecs.iter().any(|codec| !seat.contains(codec));
+        if self.seat.as_ref().is_some_and(is_new) {
+            self.seat = Some(codecs.clone());
+            self.outputs.push_back(CallOutput::Leg(LegCommand::Codecs(codecs)));
+        }
+    }
+
+    fn established(&mut self, at: Moment) {
+        if self.story.direction == CallDirection::Outbound && self.story.answered.is_none() {
+            self.mark_answered(at);
+            self.enter(Stage::Joining, "answered");
+            if let Some((pause, _)) = &self.keys_to_send {
+                self.timers.set(Timer::SendKeys, at.now + *pause);
+            }
+        }
+        self.become_audible(at);
+    }
+
+    /// Answers a call that came in, if that was not done yet.
+    pub(super) fn answer(&mut self, at: Moment) {
+        if self.story.answered.is_some() || self.story.direction == CallDirection::Outbound {
+            return;
+        }
+        let Some(trunk) = &mut self.trunk else { return };
+        trunk.command(at.now, TrunkCommand::Answer);
+        self.mark_answered(at);
+        self.timers.set(Timer::AckPatience, at.now + ACK_PATIENCE);
+        self.drain_trunk(at);
+    }
+
+    fn mark_answered(&mut self, at: Moment) {
+        self.story.answered = Some(at);
+        self.story.status = Some(200);
+        self.outputs.push_back(CallOutput::Event(Event::CallAnswered(self.key)));
+        self.limit_length(at.now);
+    }
+
+    /// The length counts from the answer; a route may shorten it.
+    pub(super) fn limit_length(&mut self, now: Instant) {
+        let Some(answered) = self.story.answered else { return };
+        let gateway = self.settings.call_length_max;
+        let wanted = self.route.as_ref().and_then(|route| route.length_max).unwrap_or(gateway);
+        let until = answered.now + wanted.min(gateway);
+        self.timers.set(Timer::Length, until.max(now));
+    }
+
+    fn become_audible(&mut self, at: Moment) {
+        if self.is_audible || self.session.is_none() {
+            return;
+        }
+        self.is_audible = true;
+        self.timers.clear(Timer::AckPatience);
+        match &self.stage {
+            Stage::Asking(_) => self.begin_question(at),
+            Stage::Joining => self.ask_for_seat(),
+            Stage::Ending(_) => self.begin_last_words(at),
+            _ => {}
+        }
+    }
+
+    /// Hold: the peer's hold music stays out of the room, and nobody is hurried who cannot type.
+    fn held_by_peer(&mut self, at: Moment, held: bool) {
+        self.is_held = held;
+        self.media(ToMedia::Mute { call: self.key, muted: held || self.is_muted });
+        match (&mut self.stage, held) {
+            (Stage::Asking(asking), true) => asking.suspend(at.now),
+            (Stage::Asking(asking), false) if asking.is_untouched() => {
+                asking.restart();
+                if self.is_audible {
+                    self.begin_question(at);
+                }
+            }
+            (Stage::Asking(asking), false) => asking.resume(at.now),
+            (Stage::Ending(_), true) => self.hang_up(at),
+            _ => {}
+        }
+    }
+
+    fn send_keys(&mut self) {
+        let Some((_, digits)) = self.keys_to_send.take() else { return };
+        let keys = digits.iter().filter_map(|digit| Key::from_char(char::from(*digit))).collect();
+        self.media(ToMedia::SendKeys { call: self.key, keys });
+    }
+
+    /// To the shard, once it has our leg.
+    pub(super) fn media(&mut self, command: ToMedia) {
+        if self.is_attached {
+            self.outputs.push_back(CallOutput::Media(command));
+        }
+    }
+}
+
+impl Stage {
+    /// For logs and snapshots.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Opening(_) => "Opening",
+            Self::Routing => "Routing",
+            Self::Calling => "Calling",
+            Self::Asking(_) => "Asking",
+            Self::Deciding => "Deciding",
+            Self::Joining => "Joining",
+            Self::Joined => "Joined",
+            Self::Ending(_) => "Ending",
+            Self::Closing => "Closing",
+            Self::Over => "Over",
+        }
+    }
+}
+
+impl Story {
+    fn new(at: Moment, trunk: TrunkId, birth: &Birth) -> Self {
+        let (direction, call_id, caller, dialled) = match birth {
+            Birth::Invited { facts, .. } => (
+                CallDirection::Inbound,
+                facts.call_id.clone(),
+                facts.caller.clone(),
+                facts.request_user.clone(),
+            ),
+            Birth::Dialled(dialling) => (
+                CallDirection::Outbound,
+                String::new(),
+                dialling.from_user.clone(),
+                Pii::new(dialling.target.clone()),
+            ),
+        };
+        Self {
+            direction,
+            trunk,
+            call_id,
+            caller,
+            dialled,
+            started: at.wall,
+            answered: None,
+            joined: None,
+            status: None,
+            report: LegReport::default(),
+        }
+    }
+}
+
+/// The codec towards the phone first, then the others it may send.
+pub(super) fn codecs_of(session: &RtpSession) -> Vec<CodecKind> {
+    let mut codecs = vec![session.send_codec];
+    for (_, codec) in &session.receive {
+        if !codecs.contains(codec) {
+            codecs.push(*codec);
+        }
+    }
+    codecs
+}

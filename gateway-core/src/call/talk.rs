@@ -1,0 +1,275 @@
+//! The middle of a call: questions and answers, the way into the room, the keys and the sounds inside.
+
+use crate::base::ids::PlayToken;
+use crate::base::pii::Pii;
+use crate::call::asking::Asking;
+use crate::call::event::Event;
+use crate::call::keys::MenuChoice;
+use crate::call::machine::{
+    Call, CallOutput, OWNER_ANSWERS_WITHIN, PAUSE_BEFORE_BYE, Stage, Timer, codecs_of,
+};
+use crate::call::sound::{CHIME_MEMBERS_MAX, Purpose};
+use crate::call::{AnswerEnd, Moment, Question, Route};
+use crate::leg::backend::{
+    JoinRefused, JoinRequest, JoinStep, LegCommand, MemberChange, RoomFacts,
+};
+use crate::leg::end_reason::EndReason;
+use crate::leg::media::ToMedia;
+use crate::media::clip::SoundId;
+use crate::media::clip::prompt::PromptId;
+use crate::media::dtmf::{Key, KeySource};
+use crate::sip::endpoint::ApiMisuse;
+
+impl Call {
+    /// The owner sends the caller into a room.
+    pub fn route(&mut self, at: Moment, route: Box<Route>) -> Result<(), ApiMisuse> {
+        self.owner_may_decide()?;
+        self.timers.clear(Timer::Owner);
+        self.sound.silence();
+        self.language = route.language;
+        self.route = Some(route);
+        self.enter(Stage::Joining, "routed");
+        self.answer(at);
+        self.limit_length(at.now);
+        if self.is_audible {
+            self.ask_for_seat();
+        }
+        self.drain(at);
+        Ok(())
+    }
+
+    /// The owner asks the caller.
+    pub fn ask(&mut self, at: Moment, question: Question) -> Result<(), ApiMisuse> {
+        self.owner_may_decide()?;
+        self.timers.clear(Timer::Owner);
+        self.language = question.language;
+        self.enter(Stage::Asking(Box::new(Asking::new(question))), "question");
+        self.answer(at);
+        if self.is_audible {
+            self.begin_question(at);
+        }
+        self.drain(at);
+        Ok(())
+    }
+
+    fn owner_may_decide(&self) -> Result<(), ApiMisuse> {
+        match self.stage {
+            Stage::Routing | Stage::Asking(_) | Stage::Deciding => Ok(()),
+            // It ends anyway: the owner could not know.
+            Stage::Ending(_) | Stage::Closing | Stage::Over => Err(ApiMisuse::NoSuchDialog),
+            _ => Err(ApiMisuse::WrongState("the call is already routed")),
+        }
+    }
+
+    /// Keys typed before count; where there are none, the words begin.
+    pub(super) fn begin_question(&mut self, at: Moment) {
+        while !self.typed.is_empty() {
+            let key = self.typed.remove(0);
+            if self.question_key(at, key) {
+                return;
+            }
+        }
+        let Stage::Asking(asking) = &mut self.stage else { return };
+        if self.is_held {
+            asking.suspend(at.now);
+        } else if asking.is_untouched() {
+            let question = asking.question();
+            self.sound.say_alone(Purpose::Question, &question.words, question.language);
+        }
+    }
+
+    /// A key into the open question. True if it ended the answer.
+    fn question_key(&mut self, at: Moment, key: Key) -> bool {
+        let late_hash = std::mem::take(&mut self.swallow_hash) && key == Key::Hash;
+        let Stage::Asking(asking) = &mut self.stage else { return false };
+        if late_hash {
+            return false;
+        }
+        let end = asking.key(at.now, key);
+        self.sound.stop_words();
+        match end {
+            Some(end) => {
+                self.answered(at, end, true);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(super) fn question_timeout(&mut self, at: Moment) {
+        let Stage::Asking(asking) = &mut self.stage else { return };
+        if let Some(end) = asking.handle_timeout(at.now) {
+            self.answered(at, end, false);
+        }
+    }
+
+    fn answered(&mut self, at: Moment, end: AnswerEnd, by_hash: bool) {
+        let stage = std::mem::replace(&mut self.stage, Stage::Deciding);
+        let Stage::Asking(asking) = stage else { return };
+        tracing::debug!(call = %self.key, from = "Asking", to = "Deciding", cause = "answer");
+        self.swallow_hash = !by_hash;
+        self.timers.set(Timer::Owner, at.now + OWNER_ANSWERS_WITHIN);
+        let (question, digits) = (asking.id(), Pii::new(asking.into_digits()));
+        let event = Event::Answered { call: self.key, question, digits, end };
+        self.outputs.push_back(CallOutput::Event(event));
+    }
+
+    /// A key came, by whatever way.
+    pub(super) fn key_arrived(&mut self, at: Moment, key: Key, source: KeySource) {
+        if !self.key_filter.is_new(at.now, key, source) {
+            return;
+        }
+        match &self.stage {
+            Stage::Asking(_) if self.is_audible => {
+                self.question_key(at, key);
+            }
+            // Full: the newest is dropped.
+            Stage::Routing | Stage::Asking(_) | Stage::Deciding => {
+                let _ = self.typed.try_push(key);
+            }
+            Stage::Joining | Stage::Joined if !self.is_quiet => {
+                if let Some(choice) = self.menu.key(at.now, key) {
+                    self.menu_choice(at, choice);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn menu_choice(&mut self, at: Moment, choice: MenuChoice) {
+        match choice {
+            MenuChoice::Leave => return self.end(at, EndReason::CallerLeft),
+            MenuChoice::Help => return self.sound.reply(&[PromptId::Help], self.language),
+            _ if !matches!(self.stage, Stage::Joined) => return,
+            MenuChoice::Mute => self.is_muted = !self.is_muted,
+            MenuChoice::RaiseHand => self.has_hand_raised = !self.has_hand_raised,
+            MenuChoice::Count => {}
+        }
+        let said = match choice {
+            MenuChoice::Mute => {
+                let muted = self.is_muted;
+                self.media(ToMedia::Mute { call: self.key, muted: muted || self.is_held });
+                self.outputs.push_back(CallOutput::Leg(LegCommand::Mute(muted)));
+                self.outputs.push_back(CallOutput::Event(Event::CallMuted(self.key, muted)));
+                if muted { PromptId::Muted } else { PromptId::Unmuted }
+            }
+            MenuChoice::RaiseHand => {
+                let raised = self.has_hand_raised;
+                self.outputs.push_back(CallOutput::Leg(LegCommand::RaiseHand(raised)));
+                self.outputs.push_back(CallOutput::Event(Event::HandRaised(self.key, raised)));
+                if raised { PromptId::HandRaised } else { PromptId::HandLowered }
+            }
+            _ => PromptId::Count(self.members.min(21) as u8),
+        };
+        self.sound.reply(&[said], self.language);
+    }
+
+    pub(super) fn ask_for_seat(&mut self) {
+        let (Some(route), Some(session)) = (&self.route, &self.session) else { return };
+        let codecs = codecs_of(session);
+        let ask = JoinRequest {
+            room: route.room.clone(),
+            role: route.role,
+            label: route.label.clone(),
+            codec: session.send_codec,
+            codecs: codecs.clone(),
+            policy: route.policy,
+        };
+        let backend = route.backend.clone();
+        self.seat = Some(codecs);
+        let rng = self.rng.fork("conference");
+        self.outputs.push_back(CallOutput::OpenLeg(backend, Box::new(ask), rng));
+    }
+
+    /// There is no seat.
+    pub fn seat_refused(&mut self, at: Moment, refused: JoinRefused) {
+        self.seat = None;
+        let reason = match refused {
+            JoinRefused::Full => EndReason::RoomFull,
+            JoinRefused::Unavailable => EndReason::ServiceUnavailable,
+        };
+        self.end(at, reason);
+        self.drain(at);
+    }
+
+    pub(super) fn join_progress(&mut self, step: JoinStep) {
+        if !matches!(self.stage, Stage::Joining) {
+            return;
+        }
+        match step {
+            JoinStep::WaitingForHost => {
+                self.sound.say(Purpose::Waiting, &[PromptId::WaitingForHost], self.language);
+                self.sound.set_music(true);
+            }
+            JoinStep::HostArrived => {
+                self.sound.set_music(false);
+                self.sound.say(Purpose::Note, &[PromptId::HostArrived], self.language);
+            }
+        }
+    }
+
+    pub(super) fn joined(&mut self, at: Moment, facts: RoomFacts) {
+        if !matches!(self.stage, Stage::Joining) {
+            return;
+        }
+        self.story.joined = Some(at);
+        self.members = facts.members;
+        self.enter(Stage::Joined, "joined");
+        self.outputs.push_back(CallOutput::Event(Event::CallJoined(self.key)));
+        if self.is_held || self.is_muted {
+            self.media(ToMedia::Mute { call: self.key, muted: true });
+        }
+        if facts.members > 1 {
+            self.sound.chime(at.now, SoundId::Entry);
+        } else {
+            self.alone();
+        }
+    }
+
+    fn alone(&mut self) {
+        self.sound.say(Purpose::Waiting, &[PromptId::Alone], self.language);
+        self.sound.set_music(true);
+    }
+
+    pub(super) fn members_changed(&mut self, at: Moment, change: MemberChange, facts: RoomFacts) {
+        self.members = facts.members;
+        if !matches!(self.stage, Stage::Joined) {
+            return;
+        }
+        let sound = match change {
+            MemberChange::Entered => SoundId::Entry,
+            MemberChange::Exited => SoundId::Exit,
+        };
+        if facts.members > 1 {
+            self.sound.set_music(false);
+        }
+        if facts.members <= CHIME_MEMBERS_MAX {
+            self.sound.chime(at.now, sound);
+        }
+        if facts.members == 1 {
+            self.alone();
+        }
+    }
+
+    /// The backend put us out.
+    pub(super) fn left_room(&mut self, at: Moment, reason: EndReason) {
+        self.seat = None;
+        self.end(at, reason);
+    }
+
+    pub(super) fn play_done(&mut self, at: Moment, token: PlayToken) {
+        let Some(purpose) = self.sound.play_done(token) else { return };
+        match (purpose, &mut self.stage) {
+            (Purpose::Question, Stage::Asking(asking)) => {
+                asking.words_done(at.now);
+                if self.is_held {
+                    asking.suspend(at.now);
+                }
+            }
+            (Purpose::Last, Stage::Ending(_)) => {
+                self.timers.set(Timer::LastWords, at.now + PAUSE_BEFORE_BYE);
+            }
+            _ => {}
+        }
+    }
+}
