@@ -1,20 +1,42 @@
 //! Floor 5, the heart: inputs in, calls, outputs out. Read this second, after the crate page.
-//! (Stub of the interface: the `heart` part replaces it; io, the daemon and the simulator rely on these signatures.)
+//!
+//! The gateway owns the SIP endpoint, the calls, the conference backends and the RTP ports, and decides nothing about
+//! a call: it carries what one part says to the part it is for. After every input everything is drained at once, in a
+//! fixed order, so that the same inputs give the same outputs.
 
+mod counters;
+mod deadlines;
+mod ports;
 pub mod snapshot;
+mod wiring;
 
-use std::net::SocketAddr;
+pub use counters::GatewayCounters;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::base::ids::{CallKey, ShardId};
+use slotmap::{SecondaryMap, SlotMap};
+use tracing::warn;
+
+use self::deadlines::Deadlines;
+use self::ports::PortPool;
+use crate::base::ids::{CallKey, DialogKey, ListenerId, ShardId, TrunkId};
 use crate::base::rng::Rng;
 use crate::base::time::{WallClock, Why};
+use crate::base::timers::earliest;
+use crate::call::Moment;
+use crate::call::machine::{Birth, Call, CallInput, CallSettings, Dialling};
 use crate::leg::backend::Backend;
 use crate::leg::media::{FromMedia, ToMedia};
+use crate::leg::room::signal::Rooms;
 use crate::leg::trunk::signal::SdpPolicy;
 use crate::media::clip::ClipLibrary;
-use crate::sip::endpoint::{ApiMisuse, EndpointConfig, TransportInput, TransportOutput};
+use crate::sip::endpoint::{
+    ApiMisuse, Endpoint, EndpointConfig, EndpointCounters, TransportInput, TransportOutput,
+};
+use crate::sip::trunk::{ListenerConfig, TrunkConfig};
 
 /// Settings of the gateway.
 pub struct GatewayConfig {
@@ -84,18 +106,87 @@ pub enum Output {
 pub use crate::call::event::{Command, Event};
 
 /// The gateway.
-pub struct Gateway {}
+pub struct Gateway {
+    endpoint: Endpoint,
+    listeners: Vec<ListenerConfig>,
+    trunks: Vec<TrunkConfig>,
+    sdp: Vec<SdpPolicy>,
+    settings: Arc<CallSettings>,
+    calls: SlotMap<CallKey, Place>,
+    dialogs: SecondaryMap<DialogKey, CallKey>,
+    /// The embedded rooms come first.
+    backends: Vec<(String, Box<dyn Backend>)>,
+    ports: PortPool,
+    deadlines: Deadlines,
+    /// Calls whose outputs are to be carried.
+    to_drain: VecDeque<CallKey>,
+    outputs: VecDeque<Output>,
+    counters: GatewayCounters,
+    wall: (WallClock, Instant),
+    rng: Rng,
+    is_draining: bool,
+}
+
+/// A call, and what the gateway knows of it that the call does not.
+struct Place {
+    call: Call,
+    /// Which backend holds its seat.
+    backend: usize,
+    /// Its RTP port, and the address of its listener.
+    port: u16,
+    bind: IpAddr,
+    advertised: IpAddr,
+    bind_tries: u8,
+}
+
+/// Ports that are tried for one call before it is refused.
+const BIND_TRIES_MAX: u8 = 8;
+/// Name of the embedded rooms among the backends.
+pub const ROOM_BACKEND: &str = "room";
 
 impl Gateway {
     /// A gateway without calls.
     pub fn new(config: GatewayConfig, now: Instant, rng: Rng) -> Self {
-        let _ = (config, now, rng);
-        Self {}
+        let mut backends: Vec<(String, Box<dyn Backend>)> =
+            vec![(ROOM_BACKEND.to_owned(), Box::new(Rooms::new()))];
+        backends.extend(config.backends);
+        let settings = CallSettings {
+            media_timeout: config.media_timeout,
+            call_length_max: config.call_length_max,
+            clips: config.clips,
+        };
+        Self {
+            listeners: config.endpoint.listeners.clone(),
+            trunks: config.endpoint.trunks.clone(),
+            endpoint: Endpoint::new(config.endpoint, now, rng.fork("endpoint")),
+            sdp: config.sdp,
+            settings: Arc::new(settings),
+            calls: SlotMap::with_key(),
+            dialogs: SecondaryMap::new(),
+            backends,
+            ports: PortPool::new(config.rtp_ports, config.port_rest, &mut rng.fork("ports")),
+            deadlines: Deadlines::default(),
+            to_drain: VecDeque::new(),
+            outputs: VecDeque::new(),
+            counters: GatewayCounters::default(),
+            wall: (WallClock::default(), now),
+            rng,
+            is_draining: false,
+        }
     }
 
     /// Something happened.
     pub fn handle_input(&mut self, now: Instant, input: Input<'_>) {
-        let _ = (now, input);
+        match input {
+            Input::Sip(input) => self.endpoint.handle_input(now, input),
+            Input::MediaOpened { call, bound } => self.media_opened(now, call, bound),
+            Input::FromMedia(_, event) => self.from_media(now, event),
+            Input::WallClock(wall) => {
+                self.wall = (wall, now);
+                self.endpoint.set_wall_clock(wall);
+            }
+        }
+        self.drain(now);
     }
 
     /// The owner wants something. A command for a call that is gone is not an error: calls end at any time.
@@ -104,40 +195,225 @@ impl Gateway {
         now: Instant,
         command: Command,
     ) -> Result<Option<CallKey>, ApiMisuse> {
-        let _ = (now, command);
-        Ok(None)
+        let at = self.moment(now);
+        let result = match command {
+            Command::Route { call, route } => {
+                self.tell(call, |machine| machine.route(at, route)).map(|()| None)
+            }
+            Command::Ask { call, question } => {
+                self.tell(call, |machine| machine.ask(at, *question)).map(|()| None)
+            }
+            Command::SayAndEnd { call, words, language, reason } => {
+                let say = |machine: &mut Call| {
+                    machine.say_and_end(at, words, language, reason);
+                    Ok(())
+                };
+                self.tell(call, say).map(|()| None)
+            }
+            Command::End { call, reason } => {
+                let end = |machine: &mut Call| {
+                    machine.end_by_owner(at, reason);
+                    Ok(())
+                };
+                self.tell(call, end).map(|()| None)
+            }
+            Command::Dial { trunk, target, from_user, headers, route, keys, quiet } => {
+                let dialling = Dialling { target, from_user, headers, route, keys, quiet };
+                self.dial(now, trunk, dialling).map(Some)
+            }
+            Command::Drain => {
+                self.is_draining = true;
+                self.endpoint.drain();
+                Ok(None)
+            }
+        };
+        self.drain(now);
+        result
     }
 
     /// Due deadlines.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let _ = now;
+        if self.endpoint.poll_timeout().is_some_and(|(due, _)| due <= now) {
+            self.endpoint.handle_timeout(now);
+        }
+        for (_, backend) in &mut self.backends {
+            if backend.poll_timeout().is_some_and(|(due, _)| due <= now) {
+                backend.handle_timeout(now);
+            }
+        }
+        let at = self.moment(now);
+        while let Some(key) = self.deadlines.pop_due(now) {
+            if let Some(place) = self.calls.get_mut(key) {
+                place.call.handle_timeout(at);
+                self.to_drain.push_back(key);
+            }
+        }
+        self.drain(now);
     }
 
     /// The next output.
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
+        self.outputs.pop_front()
     }
 
     /// The next deadline.
     pub fn poll_timeout(&self) -> Option<(Instant, Why)> {
-        None
+        let backends = self.backends.iter().map(|(_, backend)| backend.poll_timeout());
+        let others = backends.fold(self.endpoint.poll_timeout(), earliest);
+        earliest(others, self.deadlines.next())
     }
 
     /// Everything that lives, for people who look from outside.
     pub fn snapshot(&self, now: Instant) -> snapshot::GatewaySnapshot {
-        let _ = now;
+        let rooms = self.backends.iter().flat_map(|(name, backend)| {
+            backend.snapshot().into_iter().map(|room| (name.clone(), room))
+        });
         snapshot::GatewaySnapshot {
-            calls: Vec::new(),
-            rooms: Vec::new(),
-            dialogs: 0,
-            ports_used: 0,
-            ports_resting: 0,
-            draining: false,
+            calls: self.calls.values().map(|place| place.call.snapshot(now)).collect(),
+            rooms: rooms.collect(),
+            dialogs: self.endpoint.len(),
+            ports_used: self.ports.used(),
+            ports_resting: self.ports.resting(now),
+            draining: self.is_draining,
         }
     }
 
     /// Nothing lives: no call, no dialog, no port in use. Quarantined ports and lingering SIP transactions do not count.
     pub fn is_idle(&self) -> bool {
-        true
+        self.calls.is_empty() && self.endpoint.len() == 0 && self.ports.used() == 0
+    }
+
+    /// Calls there are.
+    pub fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// What the gateway counted.
+    pub fn counters(&self) -> &GatewayCounters {
+        &self.counters
+    }
+
+    /// What the endpoint counted.
+    pub fn endpoint_counters(&self) -> &EndpointCounters {
+        self.endpoint.counters()
+    }
+
+    fn tell(
+        &mut self,
+        call: CallKey,
+        act: impl FnOnce(&mut Call) -> Result<(), ApiMisuse>,
+    ) -> Result<(), ApiMisuse> {
+        let Some(place) = self.calls.get_mut(call) else { return Ok(()) };
+        self.to_drain.push_back(call);
+        match act(&mut place.call) {
+            Err(ApiMisuse::NoSuchDialog) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn dial(
+        &mut self,
+        now: Instant,
+        trunk: TrunkId,
+        dialling: Dialling,
+    ) -> Result<CallKey, ApiMisuse> {
+        let config = self.trunks.get(usize::from(trunk.0));
+        let config = config.ok_or(ApiMisuse::BadArgument("no such trunk"))?;
+        let listens =
+            self.listeners.iter().position(|listener| listener.transport == config.transport);
+        let listener = listens.ok_or(ApiMisuse::BadArgument("no listener of that transport"))?;
+        let birth = Birth::Dialled(Box::new(dialling));
+        Ok(self.call_born(now, trunk, ListenerId(listener as u16), birth))
+    }
+
+    /// A call begins: it gets its key, its dice, its shard and asks for its ports.
+    fn call_born(
+        &mut self,
+        now: Instant,
+        trunk: TrunkId,
+        listener: ListenerId,
+        birth: Birth,
+    ) -> CallKey {
+        let at = self.moment(now);
+        self.counters.calls_started += 1;
+        let rng = self.rng.fork(&format!("call/{}", self.counters.calls_started));
+        let policy = self.sdp.get(usize::from(trunk.0)).cloned().unwrap_or_default();
+        let (bind, advertised) = self.addresses(listener);
+        let shard = ShardId(0);
+        let settings = self.settings.clone();
+        let key = self.calls.insert_with_key(|key| Place {
+            call: Call::new(at, key, (trunk, policy), shard, birth, settings, rng),
+            backend: 0,
+            port: 0,
+            bind,
+            advertised,
+            bind_tries: 0,
+        });
+        self.open_media(now, key);
+        key
+    }
+
+    /// Where a listener binds media, and what it tells others.
+    fn addresses(&self, listener: ListenerId) -> (IpAddr, IpAddr) {
+        let Some(config) = self.listeners.get(usize::from(listener.0)) else {
+            let localhost = IpAddr::from([127, 0, 0, 1]);
+            return (localhost, localhost);
+        };
+        let bind = config.bind.ip();
+        let advertised = config.advertised_media.or(config.advertised.map(|address| address.ip()));
+        (bind, advertised.unwrap_or(bind))
+    }
+
+    fn open_media(&mut self, now: Instant, key: CallKey) {
+        let at = self.moment(now);
+        let Some(place) = self.calls.get_mut(key) else { return };
+        self.to_drain.push_back(key);
+        place.bind_tries += 1;
+        let port = (place.bind_tries <= BIND_TRIES_MAX).then(|| self.ports.take(now)).flatten();
+        match port {
+            Some(port) => {
+                place.port = port;
+                let local = SocketAddr::new(place.bind, port);
+                let shard = place.call.shard();
+                self.outputs.push_back(Output::OpenMedia { call: key, shard, local });
+            }
+            None => {
+                warn!(call = %key, used = self.ports.used(), "no RTP port could be had");
+                self.counters.calls_without_port += 1;
+                place.call.handle_input(at, CallInput::MediaFailed);
+            }
+        }
+    }
+
+    fn media_opened(&mut self, now: Instant, key: CallKey, bound: Option<SocketAddr>) {
+        let at = self.moment(now);
+        let Some(place) = self.calls.get_mut(key) else {
+            // It ended while the ports were opened.
+            if bound.is_some() {
+                self.outputs.push_back(Output::CloseMedia { call: key, shard: ShardId(0) });
+            }
+            return;
+        };
+        match bound {
+            Some(local) => {
+                let told = SocketAddr::new(place.advertised, local.port());
+                place.call.handle_input(at, CallInput::MediaOpened(told));
+                self.to_drain.push_back(key);
+            }
+            None => {
+                self.counters.ports_not_bound += 1;
+                let port = std::mem::take(&mut place.port);
+                self.ports.give_back(now, port);
+                self.open_media(now, key);
+            }
+        }
+    }
+
+    fn moment(&self, now: Instant) -> Moment {
+        let (wall, then) = self.wall;
+        Moment { now, wall: WallClock { unix: wall.unix + now.saturating_duration_since(then) } }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,19 @@
+//! What the gateway counts.
+
+crate::counters! {
+    /// What the gateway did since it started.
+    pub struct GatewayCounters {
+        /// Calls that began, in and out.
+        calls_started,
+        /// Calls that ended: as many as records were written.
+        calls_ended,
+        /// Calls refused because no RTP port could be had.
+        calls_without_port,
+        /// RTP ports that another program had taken.
+        ports_not_bound,
+        /// Calls that asked for a backend that is not there.
+        backends_unknown,
+        /// Events for calls that were over.
+        events_late,
+    }
+}
