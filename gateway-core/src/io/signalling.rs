@@ -1,18 +1,31 @@
 //! The signalling driver: one OS thread with a tokio current-thread runtime that owns the gateway, its SIP sockets
 //! and its timers. Everybody else talks to it through a [`GatewayHandle`] and reads [`Event`]s.
-//! (First version: the signatures stand, the driver follows.)
 
+mod bind;
+mod driver;
+mod streams;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
+use std::thread;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::base::ids::CallKey;
+use self::bind::Bound;
+use self::driver::Driver;
+use self::streams::Streams;
+use crate::base::ids::{CallKey, ListenerId, ShardId};
 use crate::base::rng::Rng;
 use crate::gateway::snapshot::GatewaySnapshot;
-use crate::gateway::{Command, Event, GatewayConfig};
+use crate::gateway::{Command, Event, Gateway, GatewayConfig, Input};
+use crate::io::media::{MediaHandle, MediaThreadConfig};
+use crate::shard::ShardConfig;
 use crate::sip::endpoint::ApiMisuse;
 
-/// Events the owner has not read yet. Full: the driver keeps up to this many again, then ends the calls they are of.
+/// Events the owner has not read yet. Full: the driver keeps as many again, then drops the newest and counts.
 pub const EVENTS_PENDING_MAX: usize = 8_192;
 /// Commands on their way in. Full: `command` waits.
 pub const COMMANDS_PENDING_MAX: usize = 1_024;
@@ -25,14 +38,120 @@ pub struct Running {
     pub events: mpsc::Receiver<Event>,
     /// The addresses really bound, in the order of the configuration's listeners (a port 0 became a number).
     pub listeners: Vec<SocketAddr>,
-    thread: std::thread::JoinHandle<()>,
+    thread: thread::JoinHandle<()>,
 }
 
 /// Binds every listener, starts the media and signalling threads and returns once the gateway takes calls. Every
 /// listener that cannot be bound is named, not the first alone.
-pub fn start(config: GatewayConfig, rng: Rng) -> Result<Running, StartError> {
-    let _ = (config, rng);
-    Err(StartError { problems: vec!["the signalling driver is not written yet".into()] })
+pub fn start(mut config: GatewayConfig, rng: Rng) -> Result<Running, StartError> {
+    let (mut bound, mut listeners, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, listener) in config.endpoint.listeners.iter_mut().enumerate() {
+        match bind::bind(listener) {
+            Ok((socket, address)) => {
+                listener.bind = address;
+                bound.push((ListenerId(index as u16), socket));
+                listeners.push(address);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(StartError { problems });
+    }
+    let (requests, requests_in) = mpsc::channel(COMMANDS_PENDING_MAX);
+    let (events_out, events) = mpsc::channel(EVENTS_PENDING_MAX);
+    let (started, has_started) = std::sync::mpsc::channel();
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(started.send(Err(error))),
+        };
+        runtime.block_on(async move {
+            match build(config, rng, bound, requests_in, events_out) {
+                Ok(driver) => {
+                    let _ = started.send(Ok(()));
+                    driver.run().await;
+                }
+                Err(error) => drop(started.send(Err(error))),
+            }
+        });
+    };
+    let thread = thread::Builder::new().name("signalling".into()).spawn(run);
+    let thread = thread.map_err(|error| not_started(&error))?;
+    match has_started.recv() {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(not_started(&error)),
+        Err(_) => return Err(not_started(&io::ErrorKind::BrokenPipe.into())),
+    }
+    Ok(Running { handle: GatewayHandle { requests }, events, listeners, thread })
+}
+
+fn not_started(error: &io::Error) -> StartError {
+    let remedy = "see `ulimit -u` and `ulimit -n`";
+    StartError { problems: vec![format!("the gateway's threads cannot start: {error}; {remedy}")] }
+}
+
+/// Inside the runtime, where sockets can be registered.
+fn build(
+    config: GatewayConfig,
+    rng: Rng,
+    bound: Vec<(ListenerId, Bound)>,
+    requests: mpsc::Receiver<Request>,
+    events: mpsc::Sender<Event>,
+) -> io::Result<Driver> {
+    let mut media = Vec::new();
+    for shard in 0..config.shards.max(1) {
+        let config = MediaThreadConfig { shard: ShardId(shard), size: ShardConfig::default() };
+        media.push(MediaHandle::spawn(config)?);
+    }
+    let (streams, stream_events) = Streams::new();
+    let mut udp = Vec::new();
+    for (listener, socket) in bound {
+        match socket {
+            Bound::Udp(socket) => udp.push((listener, tokio::net::UdpSocket::from_std(socket)?)),
+            Bound::Tcp(socket) => {
+                streams.listen(listener, tokio::net::TcpListener::from_std(socket)?);
+            }
+        }
+    }
+    let now = super::now();
+    let mut gateway = Gateway::new(config, now, rng);
+    gateway.handle_input(now, Input::WallClock(super::wall_clock()));
+    Ok(Driver {
+        gateway,
+        media,
+        udp,
+        streams,
+        stream_events,
+        requests,
+        events,
+        events_waiting: VecDeque::new(),
+        when_idle: Vec::new(),
+        counters: IoCounters::default(),
+    })
+}
+
+crate::counters! {
+    /// What the signalling thread's sockets and queues saw.
+    pub struct IoCounters {
+        /// SIP datagrams received.
+        sip_udp_received,
+        /// SIP datagrams sent.
+        sip_udp_sent,
+        /// SIP datagrams the operating system did not take.
+        sip_udp_send_errors,
+        /// Errors while receiving SIP datagrams (ICMP answers, as a rule).
+        sip_udp_receive_errors,
+        /// SIP connections accepted.
+        sip_tcp_accepted,
+        /// SIP connections closed at once because there are too many.
+        sip_tcp_refused,
+        /// Values a media thread's ring had no place for: the call ended.
+        media_ring_full,
+        /// Events lost because the owner does not read them.
+        events_lost,
+    }
 }
 
 impl Running {
@@ -124,7 +243,6 @@ pub enum CommandError {
 
 /// What a handle sends to the thread.
 #[derive(Debug)]
-#[expect(dead_code, reason = "the driver reads them")]
 enum Request {
     Command(Command, oneshot::Sender<Result<Option<CallKey>, ApiMisuse>>),
     Snapshot(oneshot::Sender<GatewaySnapshot>),

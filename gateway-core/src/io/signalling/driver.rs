@@ -1,0 +1,330 @@
+//! The loop of the signalling thread: whatever is ready goes into the gateway, whatever comes out is carried away.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, oneshot};
+use tracing::warn;
+
+use super::streams::{StreamEvent, Streams};
+use super::{Counter, EVENTS_PENDING_MAX, IoCounters, Request};
+use crate::base::ids::{CallKey, FlowId, ListenerId, ShardId};
+use crate::base::limits::SIP_MESSAGE_BYTES_MAX;
+use crate::gateway::{Command, Event, Gateway, Input, Output};
+use crate::io::media::{MediaHandle, MediaSockets};
+use crate::leg::end_reason::EndReason;
+use crate::leg::media::ToMedia;
+use crate::sip::endpoint::{TransportInput, TransportOutput};
+
+/// Datagrams taken from one socket before everybody else has a turn.
+const DATAGRAMS_PER_TURN: usize = 64;
+/// How often wall time is told.
+const WALL_CLOCK_EVERY: Duration = Duration::from_secs(1);
+/// Without a deadline the loop wakes this often, for no reason but safety.
+const IDLE_WAIT: Duration = Duration::from_secs(3_600);
+
+/// Everything the thread owns.
+pub struct Driver {
+    pub gateway: Gateway,
+    pub media: Vec<MediaHandle>,
+    pub udp: Vec<(ListenerId, UdpSocket)>,
+    pub streams: Streams,
+    pub stream_events: mpsc::Receiver<StreamEvent>,
+    pub requests: mpsc::Receiver<Request>,
+    pub events: mpsc::Sender<Event>,
+    pub events_waiting: VecDeque<Event>,
+    pub when_idle: Vec<oneshot::Sender<()>>,
+    pub counters: IoCounters,
+}
+
+/// What woke the loop.
+enum Woken {
+    Datagrams(usize),
+    Stream(StreamEvent),
+    Request(Option<Request>),
+    Media(io::Result<()>),
+    EventSent,
+    WallClock,
+    Deadline,
+}
+
+impl Driver {
+    /// Runs until told to stop, or until nobody holds a handle any more.
+    pub async fn run(mut self) {
+        let mut buffer = vec![0; SIP_MESSAGE_BYTES_MAX];
+        let mut wall_clock = tokio::time::interval(WALL_CLOCK_EVERY);
+        let deadline = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(deadline);
+        loop {
+            let due = self.gateway.poll_timeout().map(|(at, _)| at);
+            let due = due.unwrap_or_else(|| crate::io::now() + IDLE_WAIT);
+            if deadline.deadline().into_std() != due {
+                deadline.as_mut().reset(due.into());
+            }
+            let woken = {
+                let Self { media, udp, stream_events, requests, events, events_waiting, .. } =
+                    &mut self;
+                tokio::select! {
+                    socket = readable(udp) => Woken::Datagrams(socket),
+                    Some(event) = stream_events.recv() => Woken::Stream(event),
+                    request = requests.recv() => Woken::Request(request),
+                    result = notified(media) => Woken::Media(result),
+                    () = send_waiting(events, events_waiting) => Woken::EventSent,
+                    _ = wall_clock.tick() => Woken::WallClock,
+                    () = &mut deadline => Woken::Deadline,
+                }
+            };
+            let now = crate::io::now();
+            match woken {
+                Woken::Datagrams(socket) => self.datagrams(now, socket, &mut buffer),
+                Woken::Stream(event) => self.stream_event(now, event),
+                Woken::Request(Some(Request::Stop) | None) => return,
+                Woken::Request(Some(request)) => self.request(now, request),
+                Woken::Media(result) => {
+                    if let Err(error) = result {
+                        warn!(%error, "a media thread cannot be heard");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                }
+                Woken::EventSent => {}
+                Woken::WallClock => {
+                    self.gateway.handle_input(now, Input::WallClock(crate::io::wall_clock()));
+                }
+                Woken::Deadline => self.gateway.handle_timeout(now),
+            }
+            self.from_media(now);
+            self.carry_away(now);
+            if self.gateway.is_idle() && self.events_waiting.is_empty() {
+                for waiter in self.when_idle.drain(..) {
+                    let _ = waiter.send(());
+                }
+            }
+        }
+    }
+
+    fn datagrams(&mut self, now: Instant, socket: usize, buffer: &mut [u8]) {
+        for _ in 0..DATAGRAMS_PER_TURN {
+            let Some((listener, udp)) = self.udp.get(socket) else { return };
+            let listener = *listener;
+            match udp.try_recv_from(buffer) {
+                Ok((length, from)) => {
+                    self.counters.sip_udp_received += 1;
+                    let bytes = &buffer[..length];
+                    let input = TransportInput::Datagram { listener, from, bytes };
+                    self.gateway.handle_input(now, Input::Sip(input));
+                    self.carry_away(now);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // An ICMP answer to something we sent; whose it was is not said here.
+                Err(_) => self.counters.sip_udp_receive_errors += 1,
+            }
+        }
+    }
+
+    fn stream_event(&mut self, now: Instant, event: StreamEvent) {
+        match event {
+            StreamEvent::Accepted(listener, stream, peer) => match self.streams.accepted(stream) {
+                Some(flow) => {
+                    self.counters.sip_tcp_accepted += 1;
+                    let input = TransportInput::StreamOpened { flow, listener, peer };
+                    self.gateway.handle_input(now, Input::Sip(input));
+                }
+                None => self.counters.sip_tcp_refused += 1,
+            },
+            StreamEvent::Connected(flow, listener, peer) => {
+                let input = TransportInput::StreamOpened { flow, listener, peer };
+                self.gateway.handle_input(now, Input::Sip(input));
+            }
+            StreamEvent::Bytes(flow, bytes) => {
+                let input = TransportInput::StreamBytes { flow, bytes: &bytes };
+                self.gateway.handle_input(now, Input::Sip(input));
+            }
+            StreamEvent::Closed(flow) => self.stream_closed(now, flow),
+        }
+    }
+
+    fn stream_closed(&mut self, now: Instant, flow: FlowId) {
+        if self.streams.closed(flow) {
+            let input = TransportInput::StreamClosed { flow };
+            self.gateway.handle_input(now, Input::Sip(input));
+        }
+    }
+
+    fn request(&mut self, now: Instant, request: Request) {
+        match request {
+            Request::Command(command, reply) => {
+                let _ = reply.send(self.gateway.command(now, command));
+            }
+            Request::Snapshot(reply) => drop(reply.send(self.gateway.snapshot(now))),
+            Request::Counters(reply) => drop(reply.send(self.all_counters())),
+            Request::WhenIdle(reply) => self.when_idle.push(reply),
+            Request::Stop => {}
+        }
+    }
+
+    fn from_media(&mut self, now: Instant) {
+        for shard in 0..self.media.len() {
+            while let Some(event) = self.media[shard].try_recv() {
+                let shard = ShardId(shard as u16);
+                self.gateway.handle_input(now, Input::FromMedia(shard, event));
+            }
+        }
+    }
+
+    /// Everything the gateway wants from the world.
+    fn carry_away(&mut self, now: Instant) {
+        while let Some(output) = self.gateway.poll_output() {
+            match output {
+                Output::Sip(output) => self.send(now, output),
+                Output::OpenMedia { call, shard, local } => {
+                    let bound = self.open_media(call, shard, local);
+                    self.gateway.handle_input(now, Input::MediaOpened { call, bound });
+                }
+                Output::CloseMedia { call, shard } => {
+                    let media = self.media.get_mut(usize::from(shard.0));
+                    if media.is_some_and(|media| media.close_sockets(call).is_err()) {
+                        self.ring_full(now, Some(call));
+                    }
+                }
+                Output::ToMedia(shard, command) => self.to_media(now, shard, command),
+                Output::Event(event) => self.event(event),
+            }
+        }
+    }
+
+    fn send(&mut self, now: Instant, output: TransportOutput) {
+        match output {
+            TransportOutput::Datagram { listener, to, bytes } => {
+                let socket = self.udp.iter().find(|(id, _)| *id == listener);
+                let Some((_, socket)) = socket else { return };
+                match socket.try_send_to(&bytes, to) {
+                    Ok(_) => self.counters.sip_udp_sent += 1,
+                    Err(_) => {
+                        self.counters.sip_udp_send_errors += 1;
+                        let input = TransportInput::DatagramFailed { listener, to };
+                        self.gateway.handle_input(now, Input::Sip(input));
+                    }
+                }
+            }
+            TransportOutput::Connect { flow, to, listener } => {
+                self.streams.connect(flow, listener, to);
+            }
+            TransportOutput::Write { flow, bytes } => {
+                if !self.streams.write(flow, bytes) {
+                    self.stream_closed(now, flow);
+                }
+            }
+            TransportOutput::Close { flow } => self.streams.close(flow),
+        }
+    }
+
+    fn open_media(
+        &mut self,
+        call: CallKey,
+        shard: ShardId,
+        local: SocketAddr,
+    ) -> Option<SocketAddr> {
+        let sockets = match MediaSockets::bind(local) {
+            Ok(sockets) => sockets,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::AddrInUse {
+                    warn!(%local, %error, "RTP port cannot be opened");
+                }
+                return None;
+            }
+        };
+        let media = self.media.get_mut(usize::from(shard.0))?;
+        media.open_sockets(call, sockets).ok().map(|()| local)
+    }
+
+    fn to_media(&mut self, now: Instant, shard: ShardId, command: ToMedia) {
+        let Some(media) = self.media.get_mut(usize::from(shard.0)) else { return };
+        let Err(full) = media.send(command) else { return };
+        self.ring_full(now, full.0.call());
+    }
+
+    /// The media thread does not keep up, or is gone: the call cannot go on.
+    fn ring_full(&mut self, now: Instant, call: Option<CallKey>) {
+        self.counters.media_ring_full += 1;
+        if let Some(call) = call {
+            let _ =
+                self.gateway.command(now, Command::End { call, reason: EndReason::NoResources });
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        if self.events_waiting.is_empty() {
+            match self.events.try_send(event) {
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+                Err(mpsc::error::TrySendError::Full(event)) => self.events_waiting.push_back(event),
+            }
+        } else if self.events_waiting.len() < EVENTS_PENDING_MAX {
+            self.events_waiting.push_back(event);
+        } else {
+            self.counters.events_lost += 1;
+        }
+    }
+
+    fn all_counters(&self) -> Vec<Counter> {
+        let mut all = Vec::new();
+        let mut add = |name, help, value| all.push(Counter { name, help, value });
+        self.counters.visit(&mut add);
+        self.gateway.counters().visit(&mut add);
+        self.gateway.endpoint_counters().visit(&mut add);
+        all
+    }
+}
+
+/// The first UDP socket that has something; never ready without sockets.
+async fn readable(sockets: &[(ListenerId, UdpSocket)]) -> usize {
+    poll_fn(|context| {
+        let is_ready = |(_, socket): &(ListenerId, UdpSocket)| {
+            matches!(socket.poll_recv_ready(context), Poll::Ready(Ok(())))
+        };
+        match sockets.iter().position(is_ready) {
+            Some(index) => Poll::Ready(index),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Some shard has something to say.
+async fn notified(media: &[MediaHandle]) -> io::Result<()> {
+    if let [one] = media {
+        return one.notified().await;
+    }
+    let mut waiting: Vec<Pin<Box<dyn Future<Output = io::Result<()>> + '_>>> = Vec::new();
+    for handle in media {
+        waiting.push(Box::pin(handle.notified()));
+    }
+    poll_fn(|context| {
+        let ready = waiting.iter_mut().find_map(|it| match it.as_mut().poll(context) {
+            Poll::Ready(result) => Some(result),
+            Poll::Pending => None,
+        });
+        ready.map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
+}
+
+/// Hands the oldest waiting event to an owner who reads again. Cancel safe: the event leaves the queue last.
+async fn send_waiting(events: &mpsc::Sender<Event>, waiting: &mut VecDeque<Event>) {
+    if waiting.is_empty() {
+        return std::future::pending().await;
+    }
+    match events.reserve().await {
+        Ok(permit) => {
+            if let Some(event) = waiting.pop_front() {
+                permit.send(event);
+            }
+        }
+        Err(_) => waiting.clear(),
+    }
+}
