@@ -126,6 +126,11 @@ impl Transactions {
         self.servers.get(name).copied()
     }
 
+    /// Whether a request of ours has this name.
+    pub fn is_client(&self, name: &[u8]) -> bool {
+        self.clients.contains_key(name)
+    }
+
     /// The request of a client transaction that still waits or lingers.
     pub fn sent_request(&self, id: TransactionId) -> Option<(&Request, Path)> {
         match self.all.get(id) {

@@ -1,27 +1,39 @@
-//! The INVITE that goes out, up to our ACK (RFC 3261 §13.2), CANCEL (§9.1) and 2xx of forks.
+//! The INVITE that goes out, up to our ACK (RFC 3261 §13.2): progress, also reliable (RFC 3262 §4), CANCEL (§9.1),
+//! 2xx of forks.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+
+use sipx_sip::rel::{OPTION_TAG, RSeq, Received, Sequence};
 
 use super::{Dialog, DialogTimer, Peer, Phase};
 use crate::base::ids::{DialogKey, TrunkId};
 use crate::sip::endpoint::core::Core;
-use crate::sip::endpoint::{DialogEnd, UaEvent};
+use crate::sip::endpoint::{ApiMisuse, DialogEnd, UaEvent};
 use crate::sip::outbox::Path;
+use crate::sip::session_timer;
 use crate::sip::transaction::{Outcome, Owner, TransactionEvent, TransactionId};
 use crate::sip::wire::body::Body;
-use crate::sip::wire::incoming::to_tag;
-use crate::sip::wire::{Header, HeaderName, Headers, Method, Request, Response, build};
+use crate::sip::wire::incoming::{cseq_of, to_tag};
+use crate::sip::wire::{Header, HeaderName, Headers, Method, Request, Response, build, text};
 
-/// An INVITE of ours without its final response.
+/// An INVITE of ours.
 #[derive(Debug)]
 pub struct Calling {
     /// Its transaction. Lingers after the 2xx, for forks.
-    transaction: Option<TransactionId>,
-    request: Request,
+    pub(super) transaction: Option<TransactionId>,
+    pub(super) request: Request,
     path: Path,
     cancelling: Cancelling,
     /// A provisional response came: a CANCEL may be sent (§9.1).
     is_heard: bool,
+    /// Numbers of reliable provisional responses, by To tag: each early dialog counts for itself.
+    sequences: BTreeMap<Vec<u8>, Sequence>,
+    /// The session timer that we asked for.
+    wish: Option<Duration>,
+    /// It had no offer: theirs comes in the first reliable response.
+    wants_offer: bool,
+    retries: u8,
 }
 
 /// How far a CANCEL is.
@@ -31,6 +43,23 @@ enum Cancelling {
     /// To be sent when the first provisional response is there.
     Wanted,
     Sent,
+}
+
+/// An offer of theirs in a response: our description goes into this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owed {
+    /// The ACK of this INVITE.
+    Ack {
+        /// Its CSeq.
+        cseq: u32,
+    },
+    /// The PRACK of this response.
+    Prack {
+        /// Its RSeq.
+        number: u32,
+        /// CSeq of its INVITE.
+        cseq: u32,
+    },
 }
 
 /// What a call out needs beside its far side.
@@ -54,12 +83,15 @@ impl Dialog {
         mut peer: Peer,
         call: CallOut,
     ) -> Self {
-        let (mut request, path) = peer.request(core, Method::Invite, None);
+        let path = peer.source;
+        let wish = core.trunk(trunk).and_then(|trunk| trunk.session_expires);
+        let mut request = peer.first_request(core, Method::Invite, path);
         for (name, value) in call.headers {
             build::push(&mut request.headers, name, value);
         }
         core.add_contact(&mut request.headers, path);
         core.add_abilities(&mut request.headers);
+        session_timer::ask(&mut request.headers, wish, None);
         build::set_request_body(&mut request, "application/sdp", &call.offer);
         let transaction = core.send(now, request.clone(), path, Owner::Dialog(key));
         let mut dialog = Self::new(key, trunk, Phase::Calling, peer);
@@ -69,7 +101,12 @@ impl Dialog {
             path,
             cancelling: Cancelling::No,
             is_heard: false,
+            sequences: BTreeMap::new(),
+            wish,
+            wants_offer: call.offer.is_empty(),
+            retries: 0,
         }));
+        dialog.local_sdp = call.offer;
         dialog.timers.set(DialogTimer::AnswerWithin, now + call.answer_within);
         dialog
     }
@@ -77,6 +114,11 @@ impl Dialog {
     /// Whether `id` is the transaction of the first INVITE of this dialog.
     pub(super) fn is_first_invite(&self, id: TransactionId) -> bool {
         self.outgoing.as_ref().is_some_and(|calling| calling.transaction == Some(id))
+    }
+
+    /// Whether `id` is an INVITE that its owner has cancelled: not worth another try.
+    pub(super) fn is_unwanted(&self, id: TransactionId) -> bool {
+        self.is_first_invite(id) && !self.is_owned()
     }
 
     /// Something happened to our first INVITE.
@@ -90,10 +132,11 @@ impl Dialog {
             Outcome::Response(response) => match response.status.code() {
                 100..200 => self.progressed(now, core, &response),
                 200..300 => self.connected(now, core, &response),
-                status => self.refused(core, status),
+                422 if self.ask_for_longer(now, core, event.id, &response) => {}
+                status => self.given_up(now, core, DialogEnd::Rejected(status)),
             },
-            Outcome::TimedOut => self.given_up(core, DialogEnd::TimedOut),
-            Outcome::Undeliverable => self.given_up(core, DialogEnd::TransportFailed),
+            Outcome::TimedOut => self.given_up(now, core, DialogEnd::TimedOut),
+            Outcome::Undeliverable => self.given_up(now, core, DialogEnd::TransportFailed),
         }
     }
 
@@ -104,56 +147,184 @@ impl Dialog {
             return self.send_cancel(now, core);
         }
         let status = response.status.code();
-        if status > 100 && matches!(self.phase, Phase::Calling) {
-            let sdp = Body::of(&response.headers, response.body()).into_sdp();
-            core.out.event(UaEvent::Progress { dialog: self.key, status, sdp });
+        if status == 100 || !matches!(self.phase, Phase::Calling) {
+            return;
         }
+        self.knows_update |= text::lists(&response.headers, &HeaderName::Allow, "UPDATE");
+        let sdp = Body::of(&response.headers, response.body()).into_sdp();
+        if text::lists(&response.headers, &HeaderName::Require, OPTION_TAG) {
+            match self.acknowledge_provisional(now, core, response, sdp.as_deref()) {
+                Some(true) => {}
+                _ => return, // a repeat, out of order, or an offer that waits for its answer
+            }
+        }
+        core.out.event(UaEvent::Progress { dialog: self.key, status, sdp });
+    }
+
+    /// PRACK for a reliable provisional response. `None`: to be ignored. `Some(false)`: the owner was asked first.
+    fn acknowledge_provisional(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        response: &Response,
+        sdp: Option<&[u8]>,
+    ) -> Option<bool> {
+        let number = response.headers.typed::<RSeq>()?.ok()?.0;
+        let cseq = cseq_of(&response.headers)?;
+        let tag = to_tag(&response.headers)?;
+        let calling = self.outgoing.as_mut()?;
+        if !calling.sequences.contains_key(&tag) && calling.sequences.len() >= FORKS_MAX {
+            return None;
+        }
+        if calling.sequences.entry(tag).or_default().accept(number) != Received::Acknowledge {
+            return None;
+        }
+        let wants_offer = std::mem::take(&mut calling.wants_offer);
+        self.peer.adopt(response);
+        match sdp {
+            Some(offer) if wants_offer => {
+                self.owed = Some(Owed::Prack { number, cseq });
+                let sdp = offer.to_vec();
+                core.out.event(UaEvent::Offered { dialog: self.key, sdp });
+                Some(false)
+            }
+            _ => {
+                if let Some(calling) = &mut self.outgoing {
+                    calling.wants_offer = wants_offer;
+                }
+                self.send_prack(now, core, number, cseq, &[]);
+                Some(true)
+            }
+        }
+    }
+
+    fn send_prack(&mut self, now: Instant, core: &mut Core, number: u32, cseq: u32, sdp: &[u8]) {
+        let (mut request, path) = self.peer.request(now, core, Method::Prack, None);
+        build::push(&mut request.headers, HeaderName::RAck, format!("{number} {cseq} INVITE"));
+        build::set_request_body(&mut request, "application/sdp", sdp);
+        self.send(now, core, request, path);
     }
 
     /// A 2xx: the first one makes the dialog, a repeat gets its ACK again, another tag is a fork.
     fn connected(&mut self, now: Instant, core: &mut Core, response: &Response) {
-        if self.acked.is_some() {
-            let tag = to_tag(&response.headers).unwrap_or_default();
-            if tag != self.peer.remote_tag {
-                return turn_away(now, core, &self.peer, response);
-            }
-            if let Some((_, path, bytes)) = &self.acked {
-                core.out.send(*path, bytes.clone());
-            }
-            return;
+        let Some(cseq) = cseq_of(&response.headers) else { return };
+        let is_first = matches!(self.phase, Phase::Calling)
+            || self.outgoing.as_ref().is_some_and(|c| c.cancelling != Cancelling::No);
+        if !is_first || self.acked.is_some() {
+            return self.connected_again(now, core, cseq, response);
         }
         self.timers.clear_all();
         self.peer.adopt(response);
-        let was_wanted = matches!(self.phase, Phase::Calling);
-        let cseq = self.peer.cseq_local();
-        self.send_ack(core, cseq, &[]);
-        if was_wanted {
-            self.phase = Phase::Confirmed;
-            let sdp = Body::of(&response.headers, response.body()).into_sdp();
-            core.out.event(UaEvent::Answered { dialog: self.key, sdp });
-        } else {
+        self.knows_update |= text::lists(&response.headers, &HeaderName::Allow, "UPDATE");
+        if !matches!(self.phase, Phase::Calling) {
             // The 200 crossed our CANCEL (§9.1): what was connected is hung up again.
             core.out.counters.sip_cancel_crossed += 1;
-            self.send_bye(now, core, None);
+            self.send_ack(now, core, cseq, &[]);
+            return self.send_bye(now, core, None);
+        }
+        self.phase = Phase::Confirmed;
+        let wish = self.outgoing.as_ref().and_then(|calling| calling.wish);
+        self.run_session(now, session_timer::adopt(&response.headers, wish));
+        let sdp = Body::of(&response.headers, response.body()).into_sdp();
+        let wants_offer = self.outgoing.as_ref().is_some_and(|calling| calling.wants_offer);
+        match sdp {
+            Some(sdp) if wants_offer => {
+                self.owed = Some(Owed::Ack { cseq });
+                core.out.event(UaEvent::Offered { dialog: self.key, sdp });
+            }
+            sdp => {
+                self.send_ack(now, core, cseq, &[]);
+                core.out.event(UaEvent::Answered { dialog: self.key, sdp });
+            }
         }
     }
 
+    fn connected_again(&mut self, now: Instant, core: &mut Core, cseq: u32, response: &Response) {
+        let tag = to_tag(&response.headers).unwrap_or_default();
+        if tag != self.peer.remote_tag {
+            return turn_away(now, core, &self.peer, response);
+        }
+        if let Some((acked, path, bytes)) = &self.acked
+            && *acked == cseq
+        {
+            core.out.send(*path, bytes.clone());
+        }
+    }
+
+    /// The owner's answer to an offer that came in a response.
+    pub(super) fn settle_owed(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        sdp: &[u8],
+    ) -> Result<(), ApiMisuse> {
+        match self.owed.take() {
+            None => return Err(ApiMisuse::WrongState("answer: there is no offer")),
+            Some(Owed::Ack { cseq }) => {
+                self.send_ack(now, core, cseq, sdp);
+                core.out.event(UaEvent::Answered { dialog: self.key, sdp: None });
+            }
+            Some(Owed::Prack { number, cseq }) => self.send_prack(now, core, number, cseq, sdp),
+        }
+        self.local_sdp = sdp.to_vec();
+        Ok(())
+    }
+
+    /// The owner cannot answer such an offer. A 2xx cannot be refused: it is acknowledged and hung up.
+    pub(super) fn refuse_owed(&mut self, now: Instant, core: &mut Core) -> Result<(), ApiMisuse> {
+        let Some(owed) = self.owed.take() else {
+            return Err(ApiMisuse::WrongState("refuse offer: there is none"));
+        };
+        if let Owed::Ack { cseq } = owed {
+            self.send_ack(now, core, cseq, &[]);
+        }
+        self.hang_up(now, core, DialogEnd::ByUs, Some(CAUSE_NOT_IMPLEMENTED));
+        Ok(())
+    }
+
     /// Sends the ACK of a 2xx and keeps it for repeats.
-    pub(super) fn send_ack(&mut self, core: &mut Core, cseq: u32, sdp: &[u8]) {
-        let (mut ack, path) = self.peer.request(core, Method::Ack, Some(cseq));
+    pub(super) fn send_ack(&mut self, now: Instant, core: &mut Core, cseq: u32, sdp: &[u8]) {
+        let (mut ack, path) = self.peer.request(now, core, Method::Ack, Some(cseq));
         build::set_request_body(&mut ack, "application/sdp", sdp);
         let bytes = build::encode_request(&ack);
         core.out.send(path, bytes.clone());
         self.acked = Some((cseq, path, bytes));
     }
 
-    fn refused(&mut self, core: &mut Core, status: u16) {
-        self.given_up(core, DialogEnd::Rejected(status));
+    /// The ACK that still waits for an answer goes out without one, so that the BYE may follow.
+    pub(super) fn acknowledge_before_bye(&mut self, now: Instant, core: &mut Core) {
+        if let Some(Owed::Ack { cseq }) = self.owed.take() {
+            self.send_ack(now, core, cseq, &[]);
+        }
     }
 
-    fn given_up(&mut self, core: &mut Core, how: DialogEnd) {
-        self.end(core, how);
-        self.forget(core);
+    /// 422: the same INVITE with a longer session interval (RFC 4028 §7.3).
+    fn ask_for_longer(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        id: TransactionId,
+        response: &Response,
+    ) -> bool {
+        let Some(least) = session_timer::least(&response.headers) else { return false };
+        let Some(calling) = &mut self.outgoing else { return false };
+        if calling.retries >= RETRIES_MAX || !matches!(self.phase, Phase::Calling) {
+            return false;
+        }
+        calling.retries += 1;
+        let wish = calling.wish.unwrap_or(least).max(least);
+        calling.wish = Some(wish);
+        self.send_again(now, core, id, |request| {
+            session_timer::ask(&mut request.headers, Some(wish), Some(least));
+        })
+        .is_some()
+    }
+
+    fn given_up(&mut self, now: Instant, core: &mut Core, how: DialogEnd) {
+        self.end(now, core, how);
+        if self.acked.is_none() {
+            self.forget(now, core);
+        }
     }
 
     /// The owner's limit is over.
@@ -169,9 +340,9 @@ impl Dialog {
         how: DialogEnd,
         cause: Option<u8>,
     ) {
-        self.end(core, how);
+        self.end(now, core, how);
         self.timers.clear_all();
-        let Some(calling) = &mut self.outgoing else { return self.forget(core) };
+        let Some(calling) = &mut self.outgoing else { return self.forget(now, core) };
         if let Some(cause) = cause {
             let reason = super::closing::q850(cause);
             build::set(&mut calling.request.headers, HeaderName::Reason, reason);
@@ -193,8 +364,8 @@ impl Dialog {
             cancel.headers.push(via.clone());
         }
         copy(&mut cancel.headers, &calling.request.headers, &CANCEL_HEADERS);
-        let cseq = format!("{} CANCEL", self.peer.cseq_local());
-        build::push(&mut cancel.headers, HeaderName::CSeq, cseq);
+        let cseq = cseq_of(&calling.request.headers).unwrap_or_default();
+        build::push(&mut cancel.headers, HeaderName::CSeq, format!("{cseq} CANCEL"));
         build::set_request_body(&mut cancel, "", &[]);
         core.send(now, cancel, calling.path, Owner::Nobody);
         // §9.1: without a final response in 64*T1 the INVITE counts as cancelled.
@@ -204,13 +375,13 @@ impl Dialog {
 
 /// A 2xx that nobody waits for (a fork, or one that comes after the end): ACK, then BYE (§13.2.2.4).
 pub fn turn_away(now: Instant, core: &mut Core, known: &Peer, response: &Response) {
+    let Some(cseq) = cseq_of(&response.headers) else { return };
     core.out.counters.sip_forks_ended += 1;
     let mut peer = known.clone();
     peer.adopt(response);
-    let cseq = known.cseq_local();
-    let (ack, path) = peer.request(core, Method::Ack, Some(cseq));
+    let (ack, path) = peer.request(now, core, Method::Ack, Some(cseq));
     core.out.send(path, build::encode_request(&ack));
-    let (bye, path) = peer.request(core, Method::Bye, None);
+    let (bye, path) = peer.request(now, core, Method::Bye, None);
     core.send(now, bye, path, Owner::Nobody);
 }
 
@@ -239,3 +410,9 @@ const CANCEL_HEADERS: [HeaderName; 6] = [
     HeaderName::MaxForwards,
     HeaderName::Reason,
 ];
+/// Early dialogs of one INVITE that are listened to.
+const FORKS_MAX: usize = 8;
+/// 422 may come so often.
+const RETRIES_MAX: u8 = 3;
+/// Q.850 79: service or option not implemented.
+const CAUSE_NOT_IMPLEMENTED: u8 = 79;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{Dialog, DialogTimer, Phase};
 use crate::sip::endpoint::DialogEnd;
 use crate::sip::endpoint::core::Core;
-use crate::sip::transaction::{Owner, TransactionEvent, TransactionId};
+use crate::sip::transaction::{TransactionEvent, TransactionId};
 use crate::sip::wire::{HeaderName, Incoming, Method, build};
 
 impl Dialog {
@@ -18,12 +18,13 @@ impl Dialog {
                         build::push(&mut response.headers, HeaderName::Reason, q850(cause));
                     }
                 });
-                self.end(core, how);
-                self.forget(core);
+                self.end(now, core, how);
+                self.forget(now, core);
             }
             Phase::Calling => self.cancel(now, core, how, cause),
             Phase::Confirmed => {
-                self.end(core, how);
+                self.acknowledge_before_bye(now, core);
+                self.end(now, core, how);
                 if !self.bye_after_ack(cause) {
                     self.send_bye(now, core, cause);
                 }
@@ -36,11 +37,11 @@ impl Dialog {
     pub(super) fn send_bye(&mut self, now: Instant, core: &mut Core, cause: Option<u8>) {
         self.timers.clear_all();
         self.unacked = None;
-        let (mut request, path) = self.peer.request(core, Method::Bye, None);
+        let (mut request, path) = self.peer.request(now, core, Method::Bye, None);
         if let Some(cause) = cause {
             build::push(&mut request.headers, HeaderName::Reason, q850(cause));
         }
-        core.send(now, request, path, Owner::Dialog(self.key));
+        self.send(now, core, request, path);
         self.timers.set(DialogTimer::Farewell, now + core.config.t1 * 65);
     }
 
@@ -56,14 +57,14 @@ impl Dialog {
         core.respond(now, transaction, response);
         // §15.1.2: a request without its final response is answered 487.
         self.refuse(now, core, 487, |_| {});
-        self.end(core, DialogEnd::ByeReceived);
-        self.forget(core);
+        self.end(now, core, DialogEnd::ByeReceived);
+        self.forget(now, core);
     }
 
     /// Our BYE has its answer, or never will: either way it is over.
-    pub(super) fn bye_answered(&mut self, core: &mut Core, event: TransactionEvent) {
+    pub(super) fn bye_answered(&mut self, now: Instant, core: &mut Core, event: TransactionEvent) {
         if super::calling::is_final(&event.outcome) {
-            self.forget(core);
+            self.forget(now, core);
         }
     }
 }

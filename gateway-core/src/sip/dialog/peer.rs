@@ -3,6 +3,7 @@
 //! Builds the requests inside the dialog. Refuses to send them.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -140,33 +141,40 @@ impl Peer {
         self.translated = incoming.is_translated(path.peer);
     }
 
-    /// The number of our last request.
-    pub fn cseq_local(&self) -> u32 {
-        self.cseq_local
-    }
-
     /// The next request inside the dialog, and its way. An ACK takes the number of the INVITE it is for.
     pub fn request(
         &mut self,
+        now: Instant,
         core: &mut Core,
         method: Method,
         cseq: Option<u32>,
     ) -> (Request, Path) {
-        let cseq = cseq.unwrap_or_else(|| {
-            self.cseq_local = self.cseq_local.wrapping_add(1);
-            self.cseq_local
-        });
+        let cseq = cseq.unwrap_or_else(|| self.next_cseq());
         let (uri, routes) = self.routed();
         let next_hop = match self.routes.first() {
             Some(route) => Address::parse(route, "Route").map(|route| route.uri).ok(),
             None => None,
         };
         let hop = hop_of(next_hop.as_ref().unwrap_or(&self.target));
-        let path = core.way(hop, self.source, self.translated);
+        let path = core.way(now, hop, self.source, self.translated);
         let mut request = core.request(method, uri, path);
         for route in routes {
             build::push(&mut request.headers, HeaderName::Route, route);
         }
+        self.identify(&mut request, cseq);
+        (request, path)
+    }
+
+    /// The request that opens a dialog, or stands outside of any: by the given way, whatever its target says.
+    pub fn first_request(&mut self, core: &mut Core, method: Method, path: Path) -> Request {
+        let cseq = self.next_cseq();
+        let mut request = core.request(method, self.target.clone(), path);
+        self.identify(&mut request, cseq);
+        request
+    }
+
+    /// From, To, Call-ID and CSeq.
+    fn identify(&self, request: &mut Request, cseq: u32) {
         let from = [&self.local[..], b";tag=", self.local_tag.as_bytes()].concat();
         build::push(&mut request.headers, HeaderName::From, from);
         let to = match self.remote_tag.is_empty() {
@@ -177,7 +185,12 @@ impl Peer {
         build::push(&mut request.headers, HeaderName::CallId, self.call_id.clone());
         let number = [cseq.to_string().as_bytes(), b" ", request.method.as_bytes()].concat();
         build::push(&mut request.headers, HeaderName::CSeq, number);
-        (request, path)
+    }
+
+    /// Takes the next number for a request of ours.
+    pub fn next_cseq(&mut self) -> u32 {
+        self.cseq_local = self.cseq_local.wrapping_add(1) & 0x7fff_ffff;
+        self.cseq_local
     }
 
     /// Request-URI and Route headers: loose (`lr`) or strict routing (§12.2.1.1).

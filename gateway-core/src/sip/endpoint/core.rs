@@ -4,15 +4,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use super::EndpointConfig;
-use crate::base::ids::ListenerId;
+use super::{EndpointConfig, TransportOutput};
+use crate::base::ids::{ListenerId, TrunkId};
 use crate::base::rng::Rng;
-use crate::base::time::WallClock;
 use crate::sip::dialog::Hop;
+use crate::sip::framing::Flows;
 use crate::sip::outbox::{Outbox, Path};
 use crate::sip::transaction::{Owner, TransactionId, Transactions};
-use crate::sip::trunk::SipTransport;
-use crate::sip::wire::{HeaderName, Headers, Method, Request, Response, Uri, build};
+use crate::sip::trunk::{SipTransport, TrunkConfig};
+use crate::sip::wire::{Header, HeaderName, Headers, Method, Request, Response, Uri, build, text};
 
 /// Shared by all dialogs of an endpoint.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ pub struct Core {
     pub transactions: Transactions,
     /// Tags, branches, Call-IDs.
     pub rng: Rng,
-    /// Wall time, for nonces.
-    pub wall: WallClock,
+    /// Connections.
+    pub flows: Flows,
     sites: Vec<Site>,
 }
 
@@ -64,17 +64,13 @@ impl Core {
             .collect();
         let transactions = Transactions::new(config.t1);
         let out = Outbox::default();
-        Self { config, out, transactions, rng, wall: WallClock::default(), sites }
+        Self { config, out, transactions, rng, flows: Flows::default(), sites }
     }
 
     /// A request with Via, Max-Forwards and User-Agent, to be sent by `path`.
     pub fn request(&mut self, method: Method, uri: Uri, path: Path) -> Request {
         let mut request = Request::new(method, uri);
-        let branch = self.rng.token(BRANCH_LENGTH);
-        let via = match self.site(path.listener) {
-            Some(site) => [site.via.as_str(), &branch].concat(),
-            None => format!("SIP/2.0/UDP {};rport;branch=z9hG4bK{branch}", path.peer),
-        };
+        let via = self.via(path);
         build::push(&mut request.headers, HeaderName::Via, via);
         build::push(&mut request.headers, HeaderName::MaxForwards, "70");
         let agent = self.config.user_agent.clone();
@@ -130,9 +126,10 @@ impl Core {
         }
     }
 
-    /// Adds Allow.
+    /// Adds Allow and Supported.
     pub fn add_abilities(&self, headers: &mut Headers) {
         build::push(headers, HeaderName::Allow, ALLOW);
+        build::push(headers, HeaderName::Supported, SUPPORTED);
     }
 
     /// Our own host as others see it on this way.
@@ -144,16 +141,43 @@ impl Core {
     ///
     /// A stream stays with its connection. Datagrams go where the hop says, unless the far side sits behind an
     /// address translator, or the hop is a name or a private address that is not the source's: then to the source.
-    pub fn way(&mut self, hop: Hop, source: Path, is_translated: bool) -> Path {
-        if source.flow.is_some() {
-            return source;
-        }
-        match hop.address {
-            Some(address) if !is_translated && is_reachable(address, source.peer) => {
-                Path { peer: address, ..source }
+    ///
+    /// A stream that is gone is opened anew, towards the hop, or the source's host at the port of SIP.
+    pub fn way(&mut self, now: Instant, hop: Hop, source: Path, is_translated: bool) -> Path {
+        let believed = hop.address.filter(|address| is_reachable(*address, source.peer));
+        if let Some(flow) = source.flow {
+            if self.flows.ends(flow).is_some() {
+                return source;
             }
+            let peer = believed.unwrap_or(SocketAddr::new(source.peer.ip(), SIP_PORT));
+            return self.connect(now, source.listener, peer);
+        }
+        match believed {
+            Some(address) if !is_translated => match self.stream_listener(hop, address) {
+                Some(listener) => self.connect(now, listener, address),
+                None => Path { peer: address, ..source },
+            },
             _ => source,
         }
+    }
+
+    fn stream_listener(&self, hop: Hop, address: SocketAddr) -> Option<ListenerId> {
+        if !hop.is_stream {
+            return None;
+        }
+        self.listener_for(SipTransport::Tcp, address)
+    }
+
+    /// The way to `peer`: for streams a connection, opened if there is none.
+    pub fn connect(&mut self, now: Instant, listener: ListenerId, peer: SocketAddr) -> Path {
+        if self.site(listener).is_none_or(|site| site.transport == SipTransport::Udp) {
+            return Path { listener, peer, flow: None };
+        }
+        let (flow, is_new) = self.flows.towards(now, listener, peer);
+        if is_new {
+            self.out.transport(TransportOutput::Connect { flow, to: peer, listener });
+        }
+        Path { listener, peer, flow: Some(flow) }
     }
 
     /// The first listener of this transport whose address family reaches `peer`.
@@ -164,9 +188,33 @@ impl Core {
         u16::try_from(at).ok().map(ListenerId)
     }
 
-    /// Transport of a listener.
-    pub fn transport_of(&self, listener: ListenerId) -> Option<SipTransport> {
-        self.site(listener).map(|site| site.transport)
+    /// Settings of a trunk.
+    pub fn trunk(&self, id: TrunkId) -> Option<&TrunkConfig> {
+        self.config.trunks.get(usize::from(id.0))
+    }
+
+    /// Option tags of Require that we do not know, for Unsupported. Empty: none.
+    pub fn unknown_extensions(&self, request: &Request) -> String {
+        let mut unknown = text::tokens(&request.headers, &HeaderName::Require);
+        unknown.retain(|tag| !KNOWN_EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(tag)));
+        unknown.join(", ")
+    }
+
+    /// Gives a request that is sent again a top Via of its own.
+    pub fn renew_via(&mut self, request: &mut Request, path: Path) {
+        let via = self.via(path);
+        request.headers.remove_first(&HeaderName::Via);
+        if let Ok(header) = Header::build(HeaderName::Via, via) {
+            request.headers.push_front(header);
+        }
+    }
+
+    fn via(&mut self, path: Path) -> String {
+        let branch = self.rng.token(BRANCH_LENGTH);
+        match self.site(path.listener) {
+            Some(site) => [site.via.as_str(), &branch].concat(),
+            None => format!("SIP/2.0/UDP {};rport;branch=z9hG4bK{branch}", path.peer),
+        }
     }
 
     fn site(&self, listener: ListenerId) -> Option<&Site> {
@@ -174,36 +222,53 @@ impl Core {
     }
 }
 
-/// Whether a Contact can be believed: a private address other than the source's belongs to another network.
+/// Whether a Contact can be believed: an address of a private network means something only to a source that is in
+/// one too, and one that never leaves its host only to a source on it.
 fn is_reachable(contact: SocketAddr, source: SocketAddr) -> bool {
-    if contact.is_ipv4() != source.ip().to_canonical().is_ipv4() {
+    let (to, from) = (contact.ip(), source.ip().to_canonical());
+    if to.is_ipv4() != from.is_ipv4() || contact.port() == 0 {
         return false;
     }
-    contact.ip() == source.ip().to_canonical() || !is_private(contact.ip())
+    let same_host = to.is_loopback() && from.is_loopback();
+    to == from || same_host || !is_private(to) || (is_private(from) && !is_host_only(to))
 }
 
 /// Addresses that mean nothing outside their own network.
-pub fn is_private(ip: IpAddr) -> bool {
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            v4.is_private() || (a == 100 && (64..128).contains(&b)) || is_host_only(ip)
+        }
+        IpAddr::V6(v6) => v6.is_unique_local() || is_host_only(ip),
+    }
+}
+
+/// Addresses that mean nothing outside their own host or wire, or nothing at all.
+fn is_host_only(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
-            let [a, b, ..] = ip.octets();
-            ip.is_private()
-                || ip.is_loopback()
+            ip.is_loopback()
                 || ip.is_link_local()
                 || ip.is_unspecified()
-                || (a == 100 && (64..128).contains(&b))
+                || ip.is_broadcast()
+                || ip.is_multicast()
         }
         IpAddr::V6(ip) => {
             ip.is_loopback()
                 || ip.is_unspecified()
-                || ip.is_unique_local()
                 || ip.is_unicast_link_local()
+                || ip.is_multicast()
         }
     }
 }
 
 /// Methods we serve.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK";
+/// Extensions we speak.
+pub const SUPPORTED: &str = "100rel, timer";
+const KNOWN_EXTENSIONS: [&str; 2] = ["100rel", "timer"];
+const SIP_PORT: u16 = 5060;
 /// User part of our Contact.
 const CONTACT_USER: &str = "weebee";
 /// 36^16 branches: enough that none repeats in the life of the universe's calls.

@@ -8,22 +8,26 @@ pub(crate) mod core;
 mod counters;
 mod facts;
 mod receive;
+mod streams;
+mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slotmap::SlotMap;
 
 pub use self::api::*;
 use self::core::Core;
 pub use self::counters::EndpointCounters;
+use super::auth::Doorkeeper;
 use super::dialog::calling::{CallOut, turn_away};
 use super::dialog::{Dialog, Peer};
-use super::gate::Gate;
+use super::gate::{Gate, Verdict};
 use super::outbox::Path;
-use super::transaction::{Outcome, Owner, TransactionEvent};
+use super::qualify::{Qualified, TrunkState};
+use super::transaction::{Outcome, Owner, TransactionEvent, TransactionId};
 use super::trunk::TrunkConfig;
-use super::wire::{HeaderName, Message, Uri, message_limits, parse_datagram};
+use super::wire::{HeaderName, Message, Method, Uri, message_limits, parse_datagram};
 use crate::base::ids::{DialogKey, TrunkId};
 use crate::base::rng::Rng;
 use crate::base::time::{WallClock, Why};
@@ -43,7 +47,19 @@ pub struct Endpoint {
     /// Dialogs with an owner, in all and by trunk.
     calls: usize,
     calls_of: Vec<usize>,
+    doorkeeper: Doorkeeper,
+    /// Trunks that are asked by OPTIONS.
+    qualified: BTreeMap<TrunkId, Qualified>,
     is_draining: bool,
+}
+
+/// Who sent a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// A source of this trunk.
+    Trunk(TrunkId),
+    /// Nobody we know.
+    Stranger,
 }
 
 /// A look inside.
@@ -57,6 +73,10 @@ pub struct EndpointSnapshot {
     pub closing: usize,
     /// Transactions, lingering ones included.
     pub transactions: usize,
+    /// Connections, open or opening.
+    pub flows: usize,
+    /// Round trip of the last OPTIONS of each trunk that is asked; `None`: down, or not known yet.
+    pub round_trips: Vec<(TrunkId, Option<Duration>)>,
     /// No new calls are taken.
     pub is_draining: bool,
 }
@@ -64,9 +84,20 @@ pub struct EndpointSnapshot {
 impl Endpoint {
     /// An endpoint without calls.
     pub fn new(config: EndpointConfig, now: Instant, rng: Rng) -> Self {
-        let _ = now;
-        let gate = Gate::new(&config.trunks);
+        let gate = Gate::new(&config.trunks, config.unknown, now);
         let trunks = config.trunks.len();
+        let doorkeeper = Doorkeeper::new(now, rng.fork("sip/nonces"));
+        let mut dice = rng.fork("sip/qualify");
+        let qualified = (0u16..)
+            .map(TrunkId)
+            .zip(&config.trunks)
+            .filter_map(|(id, trunk)| {
+                let every = trunk.qualify_every.filter(|_| trunk.peer.is_some())?;
+                // Spread, so that a hundred trunks are not asked at once.
+                let first = Duration::from_millis(u64::from(dice.below(1_000)));
+                Some((id, Qualified::new(now, every, first)))
+            })
+            .collect();
         Self {
             core: Core::new(config, rng.fork("sip")),
             gate,
@@ -76,13 +107,15 @@ impl Endpoint {
             due: BTreeSet::new(),
             calls: 0,
             calls_of: vec![0; trunks],
+            doorkeeper,
+            qualified,
             is_draining: false,
         }
     }
 
-    /// Wall time for nonces.
+    /// Wall time. Nothing here depends on it: nonces count from the start.
     pub fn set_wall_clock(&mut self, wall: WallClock) {
-        self.core.wall = wall;
+        let _ = wall;
     }
 
     /// Stops taking new calls: 503 with Retry-After.
@@ -101,28 +134,38 @@ impl Endpoint {
                 let path = Path { listener, peer: to, flow: None };
                 self.core.transactions.way_failed(now, path, &mut self.core.out);
             }
-            TransportInput::StreamOpened { .. }
-            | TransportInput::StreamBytes { .. }
-            | TransportInput::StreamClosed { .. } => {}
+            TransportInput::StreamOpened { flow, listener, peer } => {
+                self.stream_opened(now, flow, listener, peer);
+            }
+            TransportInput::StreamBytes { flow, bytes } => self.stream_bytes(now, flow, bytes),
+            TransportInput::StreamClosed { flow } => self.stream_closed(now, flow),
         }
         self.settle_transactions(now);
     }
 
     fn datagram(&mut self, now: Instant, path: Path, bytes: &[u8]) {
-        let Some(trunk) = self.gate.trunk_of(path.peer.ip()) else {
-            self.core.out.counters.sip_dropped_unknown_source += 1;
-            return;
+        let counters = &mut self.core.out.counters;
+        let sender = match self.gate.datagram(now, path.peer.ip(), bytes, counters) {
+            Verdict::Drop => return,
+            Verdict::KeepAlive(asks) => {
+                if asks {
+                    self.core.out.send(path, b"\r\n".to_vec());
+                }
+                return;
+            }
+            Verdict::Trunk(trunk) => Sender::Trunk(trunk),
+            Verdict::Stranger => Sender::Stranger,
         };
-        self.core.out.counters.sip_messages_received += 1;
+        counters.sip_messages_received += 1;
         match parse_datagram(bytes.to_vec().into(), &message_limits()) {
-            Ok(message) => self.message(now, trunk, path, message),
+            Ok(message) => self.message(now, sender, path, message),
             Err(_) => self.core.out.counters.sip_malformed += 1,
         }
     }
 
-    fn message(&mut self, now: Instant, trunk: TrunkId, path: Path, message: Message) {
+    fn message(&mut self, now: Instant, sender: Sender, path: Path, message: Message) {
         match message {
-            Message::Request(request) => self.request(now, trunk, path, request),
+            Message::Request(request) => self.request(now, sender, path, request),
             Message::Response(response) => self.response(now, response),
         }
     }
@@ -139,7 +182,7 @@ impl Endpoint {
             .core
             .listener_for(transport, peer)
             .ok_or(ApiMisuse::BadArgument("invite: no listener of that transport"))?;
-        let path = Path { listener, peer, flow: None };
+        let path = self.core.connect(now, listener, peer);
         let tag = self.core.rng.token(TAG_LENGTH);
         let local = facts::local_address(&invite, &self.core.host_of(path));
         let remote = format!("<{target}>");
@@ -179,9 +222,9 @@ impl Endpoint {
                 dialog.hang_up(now, core, DialogEnd::ByUs, cause);
                 Ok(())
             }
-            UaCommand::Answer { .. } | UaCommand::RefuseOffer { .. } | UaCommand::Offer { .. } => {
-                Err(ApiMisuse::WrongState("not yet"))
-            }
+            UaCommand::Answer { sdp, .. } => dialog.answer(now, core, &sdp),
+            UaCommand::RefuseOffer { status, .. } => dialog.refuse_offer(now, core, status),
+            UaCommand::Offer { sdp, .. } => dialog.offer(now, core, sdp),
         };
         self.settle(key);
         self.settle_transactions(now);
@@ -192,6 +235,8 @@ impl Endpoint {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.core.transactions.handle_timeout(now, &mut self.core.out);
         self.settle_transactions(now);
+        self.stream_timeouts(now);
+        self.ask_trunks(now);
         while let Some((at, key)) = self.due.first().copied().filter(|(at, _)| *at <= now) {
             self.due.remove(&(at, key));
             let Some(dialog) = self.dialogs.get_mut(key) else { continue };
@@ -213,7 +258,10 @@ impl Endpoint {
             let why = self.dialogs.get(*key).and_then(|dialog| dialog.next_deadline());
             (*at, why.map_or(Why("sip.dialog"), |(_, why)| why))
         });
-        earliest(self.core.transactions.poll_timeout(), dialogs)
+        let asking = self.qualified.values().map(Qualified::next).min();
+        [dialogs, self.core.flows.poll_timeout(), asking]
+            .into_iter()
+            .fold(self.core.transactions.poll_timeout(), earliest)
     }
 
     /// Calls that their owner has.
@@ -238,12 +286,63 @@ impl Endpoint {
             calls_of_trunks: self.calls_of.clone(),
             closing: self.dialogs.len().saturating_sub(self.calls),
             transactions: self.core.transactions.len(),
+            flows: self.core.flows.len(),
+            round_trips: self
+                .qualified
+                .iter()
+                .map(|(trunk, qualified)| match qualified.state() {
+                    TrunkState::Up(round_trip) => (*trunk, Some(round_trip)),
+                    TrunkState::Unknown | TrunkState::Down => (*trunk, None),
+                })
+                .collect(),
             is_draining: self.is_draining,
         }
     }
 
     fn trunk(&self, id: TrunkId) -> Option<&TrunkConfig> {
-        self.core.config.trunks.get(usize::from(id.0))
+        self.core.trunk(id)
+    }
+
+    /// Sends OPTIONS to the trunks whose turn it is.
+    fn ask_trunks(&mut self, now: Instant) {
+        let due: Vec<TrunkId> = self
+            .qualified
+            .iter_mut()
+            .filter_map(|(trunk, qualified)| qualified.is_due(now).then_some(*trunk))
+            .collect();
+        for trunk in due {
+            let sent = self.send_options(now, trunk);
+            if let Some(qualified) = self.qualified.get_mut(&trunk) {
+                qualified.asked(now, sent);
+            }
+        }
+    }
+
+    fn send_options(&mut self, now: Instant, trunk: TrunkId) -> Option<TransactionId> {
+        let config = self.trunk(trunk)?;
+        let (peer, transport) = (config.peer?, config.transport);
+        let listener = self.core.listener_for(transport, peer)?;
+        let path = self.core.connect(now, listener, peer);
+        let target = Uri::parse(format!("sip:{peer}").into()).ok()?;
+        let local = format!("<sip:{}>", self.core.host_of(path));
+        let tag = self.core.rng.token(TAG_LENGTH);
+        let call_id = self.core.rng.token(CALL_ID_LENGTH);
+        let mut far = Peer::outgoing(call_id, tag, local, format!("<{target}>"), target, path);
+        let request = far.first_request(&mut self.core, Method::Options, path);
+        self.core.send(now, request, path, Owner::Qualify(trunk))
+    }
+
+    /// Any answer means that the trunk is there; none, that it is not.
+    fn trunk_answered(&mut self, now: Instant, trunk: TrunkId, event: &TransactionEvent) {
+        let is_up = match &event.outcome {
+            Outcome::Response(response) if response.status.is_provisional() => return,
+            Outcome::Response(_) => true,
+            Outcome::TimedOut | Outcome::Undeliverable => false,
+        };
+        let Some(qualified) = self.qualified.get_mut(&trunk) else { return };
+        if let Some(up) = qualified.outcome(now, event.id, is_up) {
+            self.core.out.event(UaEvent::TrunkState { trunk, up });
+        }
     }
 
     /// Hands what transactions have to say to their owners.
@@ -251,7 +350,8 @@ impl Endpoint {
         while let Some(event) = self.core.transactions.poll_event() {
             match event.owner {
                 Owner::Dialog(key) => self.dialog_event(now, key, event),
-                Owner::Qualify(_) | Owner::Nobody => {}
+                Owner::Qualify(trunk) => self.trunk_answered(now, trunk, &event),
+                Owner::Nobody => {}
             }
         }
     }
@@ -269,7 +369,7 @@ impl Endpoint {
     /// A 2xx to an INVITE whose dialog is gone: acknowledged and hung up.
     fn late_event(&mut self, now: Instant, event: TransactionEvent) {
         let Outcome::Response(response) = event.outcome else { return };
-        if event.method != super::wire::Method::Invite || !response.status.is_success() {
+        if event.method != Method::Invite || !response.status.is_success() {
             return;
         }
         let known = self.core.transactions.sent_request(event.id);

@@ -1,30 +1,32 @@
 //! Requests and responses as they arrive: repeats to their transaction, the rest to their dialog, a new INVITE to a
 //! dialog of its own. What needs no memory is answered without any (RFC 3261 §8.2.7).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use super::{Endpoint, TAG_LENGTH, UaEvent, facts};
+use super::{Endpoint, Sender, TAG_LENGTH, UaEvent, facts};
 use crate::base::ids::{DialogKey, TrunkId};
 use crate::base::limits::SIP_DIALOGS_CLOSING_MAX;
+use crate::sip::dialog::ringing::terms_of;
 use crate::sip::dialog::{Dialog, Peer};
 use crate::sip::outbox::Path;
 use crate::sip::wire::body::Body;
+use crate::sip::wire::incoming::client_transaction_name;
 use crate::sip::wire::{
-    HeaderName, Incoming, IncomingResponse, Malformed, Method, Request, Response, build, text,
+    HeaderName, Incoming, IncomingResponse, Malformed, Method, Request, Response, Via, build, text,
 };
 
 impl Endpoint {
     /// A request from a trunk.
-    pub(super) fn request(&mut self, now: Instant, trunk: TrunkId, path: Path, request: Request) {
+    pub(super) fn request(&mut self, now: Instant, sender: Sender, path: Path, request: Request) {
         let incoming = match Incoming::read(request, path.peer) {
             Ok(incoming) => incoming,
-            Err((request, fault)) => return self.malformed(path, &request, fault),
+            Err((request, fault)) => return self.malformed(sender, path, &request, fault),
         };
         match incoming.method() {
-            Method::Ack => return self.ack(now, path, &incoming),
-            Method::Cancel => return self.cancel(now, path, &incoming),
+            Method::Ack => return self.ack(now, sender, path, &incoming),
+            Method::Cancel => return self.cancel(now, sender, path, &incoming),
             _ => {}
         }
         let name = incoming.transaction_name(incoming.method());
@@ -34,8 +36,8 @@ impl Endpoint {
             return;
         }
         match incoming.to_tag() {
-            Some(_) => self.inside(now, trunk, path, &incoming),
-            None => self.outside(now, trunk, path, &incoming),
+            Some(_) => self.inside(now, sender, path, &incoming),
+            None => self.outside(now, sender, path, &incoming),
         }
     }
 
@@ -52,9 +54,10 @@ impl Endpoint {
         }
     }
 
-    fn malformed(&mut self, path: Path, request: &Request, fault: Malformed) {
+    fn malformed(&mut self, sender: Sender, path: Path, request: &Request, fault: Malformed) {
+        let may_answer = request.method != Method::Ack && sender != Sender::Stranger;
         match fault {
-            Malformed::Answer(status, phrase) if request.method != Method::Ack => {
+            Malformed::Answer(status, phrase) if may_answer => {
                 self.core.out.counters.sip_bad_requests += 1;
                 let tag = stateless_tag(request);
                 let response = build::reply_with_reason(request, status, phrase, Some(&tag));
@@ -70,7 +73,7 @@ impl Endpoint {
     }
 
     /// An ACK: of a refusal (its transaction knows), or of a 2xx (its dialog knows).
-    fn ack(&mut self, now: Instant, path: Path, incoming: &Incoming) {
+    fn ack(&mut self, now: Instant, sender: Sender, path: Path, incoming: &Incoming) {
         let name = incoming.transaction_name(&Method::Invite);
         if let Some(id) = self.core.transactions.server(&name) {
             let out = &mut self.core.out;
@@ -78,7 +81,7 @@ impl Endpoint {
                 return;
             }
         }
-        match self.dialog_of_request(incoming) {
+        match self.dialog_of_request(sender, path, incoming) {
             Some(key) => {
                 if let Some(dialog) = self.dialogs.get_mut(key) {
                     dialog.peer.seen(incoming, path);
@@ -91,55 +94,82 @@ impl Endpoint {
     }
 
     /// §9.2: 200 when there is an INVITE transaction to cancel, 481 when not; late, it changes nothing.
-    fn cancel(&mut self, now: Instant, path: Path, incoming: &Incoming) {
+    fn cancel(&mut self, now: Instant, sender: Sender, path: Path, incoming: &Incoming) {
         let name = incoming.transaction_name(&Method::Invite);
-        if self.core.transactions.server(&name).is_none() {
-            return self.refuse(path, incoming, 481);
-        }
+        let Some(id) = self.core.transactions.server(&name) else {
+            return self.refuse_trunk(sender, path, incoming, 481);
+        };
         let invite = (incoming.call_id.clone(), incoming.from_tag().to_vec());
-        let key = self.invites.get(&invite).copied();
-        let tag = key.and_then(|key| self.dialogs.get(key)).map_or_else(
-            || stateless_tag(&incoming.request),
-            |dialog| dialog.peer.local_tag.clone(),
-        );
+        let key = match incoming.to_tag() {
+            Some(_) => self.dialog_of_request(sender, path, incoming),
+            None => self.invites.get(&invite).copied(),
+        };
+        let dialog = key.and_then(|key| self.dialogs.get_mut(key));
+        if dialog.as_ref().is_some_and(|dialog| !is_of(dialog, sender, path)) {
+            return self.refuse_trunk(sender, path, incoming, 481);
+        }
+        let tag = match &dialog {
+            Some(dialog) => dialog.peer.local_tag.clone(),
+            None => stateless_tag(&incoming.request),
+        };
         let response = self.core.reply(&incoming.request, 200, Some(&tag));
         self.core.out.send(path, build::encode_response(&response));
-        if let Some(dialog) = key.and_then(|key| self.dialogs.get_mut(key)) {
-            let key = dialog.key;
-            dialog.cancelled(now, &mut self.core);
-            self.settle(key);
+        let Some(dialog) = dialog else { return };
+        let key = dialog.key;
+        match incoming.to_tag() {
+            Some(_) => dialog.offer_cancelled(now, &mut self.core, id),
+            None => dialog.cancelled(now, &mut self.core),
         }
+        self.settle(key);
     }
 
     /// A request with a To tag: inside a dialog.
-    fn inside(&mut self, now: Instant, trunk: TrunkId, path: Path, incoming: &Incoming) {
-        let Some(key) = self.dialog_of_request(incoming) else {
-            return self.refuse(path, incoming, 481);
+    fn inside(&mut self, now: Instant, sender: Sender, path: Path, incoming: &Incoming) {
+        let key = self.dialog_of_request(sender, path, incoming);
+        let Some(dialog) = key.and_then(|key| self.dialogs.get_mut(key)) else {
+            return self.refuse_trunk(sender, path, incoming, 481);
         };
-        let Some(dialog) = self.dialogs.get_mut(key) else { return };
-        if dialog.trunk != trunk {
-            return self.refuse(path, incoming, 481);
-        }
+        let key = dialog.key;
         dialog.handle_request(now, &mut self.core, incoming, path);
         self.settle(key);
     }
 
-    /// The dialog with this request's tags and Call-ID (§12.2.2).
-    fn dialog_of_request(&self, incoming: &Incoming) -> Option<DialogKey> {
+    /// The dialog with this request's tags and Call-ID (§12.2.2), if this sender is its far side.
+    fn dialog_of_request(
+        &self,
+        sender: Sender,
+        path: Path,
+        incoming: &Incoming,
+    ) -> Option<DialogKey> {
         let tag = std::str::from_utf8(incoming.to_tag()?).ok()?;
         let key = *self.tags.get(tag)?;
-        let peer = &self.dialogs.get(key)?.peer;
-        let same = peer.call_id == incoming.call_id && peer.remote_tag == incoming.from_tag();
-        same.then_some(key)
+        let dialog = self.dialogs.get(key)?;
+        let peer = &dialog.peer;
+        let is_same = peer.call_id == incoming.call_id && peer.remote_tag == incoming.from_tag();
+        (is_same && is_of(dialog, sender, path)).then_some(key)
     }
 
     /// A request without a To tag.
-    fn outside(&mut self, now: Instant, trunk: TrunkId, path: Path, incoming: &Incoming) {
+    fn outside(&mut self, now: Instant, sender: Sender, path: Path, incoming: &Incoming) {
+        if sender == Sender::Stranger && *incoming.method() != Method::Invite {
+            self.core.out.counters.sip_dropped_unknown_source += 1;
+            return;
+        }
         if let Some(status) = self.unservable(incoming) {
-            return self.refuse(path, incoming, status);
+            return self.refuse_trunk(sender, path, incoming, status);
+        }
+        let unknown = self.core.unknown_extensions(&incoming.request);
+        if !unknown.is_empty() && sender != Sender::Stranger {
+            return self.refuse_with(path, incoming, 420, |response| {
+                build::push(&mut response.headers, HeaderName::Unsupported, unknown);
+            });
         }
         match incoming.method() {
-            Method::Invite => self.invited(now, trunk, path, incoming),
+            Method::Invite => {
+                if let Some(trunk) = self.admitted(now, sender, path, incoming) {
+                    self.invited(now, trunk, path, incoming);
+                }
+            }
             Method::Options => self.options(path, incoming),
             Method::Bye | Method::Info | Method::Update | Method::Prack => {
                 self.refuse(path, incoming, 481);
@@ -185,6 +215,13 @@ impl Endpoint {
         if self.is_full(trunk) {
             return self.refuse_for_now(path, incoming);
         }
+        if self.is_own_request(incoming) {
+            return self.refuse(path, incoming, 482);
+        }
+        let terms = match terms_of(&self.core, trunk, incoming) {
+            Ok(terms) => terms,
+            Err(least) => return self.refuse_as_too_brief(path, incoming, least),
+        };
         let offer = match Body::of(&incoming.request.headers, incoming.request.body()) {
             Body::Empty => None,
             Body::Sdp(sdp) => Some(sdp),
@@ -198,10 +235,9 @@ impl Endpoint {
         let is_trusted = self.trunk(trunk).is_some_and(|trunk| trunk.trusted);
         let facts = Box::new(facts::of_invite(incoming, path, is_trusted));
         let core = &mut self.core;
-        let name = Some(invite.clone());
         let key = self
             .dialogs
-            .insert_with_key(|key| Dialog::invited(key, trunk, now, core, incoming, peer, name));
+            .insert_with_key(|key| Dialog::invited(key, trunk, now, core, incoming, peer, terms));
         self.tags.insert(tag, key);
         self.invites.insert(invite, key);
         self.count_call(trunk);
@@ -234,16 +270,43 @@ impl Endpoint {
         });
     }
 
+    fn refuse_as_too_brief(&mut self, path: Path, incoming: &Incoming, least: Duration) {
+        self.core.out.counters.sip_session_too_brief += 1;
+        let least = least.as_secs().to_string();
+        self.refuse_with(path, incoming, 422, |response| {
+            build::push(&mut response.headers, HeaderName::MinSe, least);
+        });
+    }
+
+    /// Whether this is an INVITE of ours that came back to us (a loop, §16.3).
+    fn is_own_request(&self, incoming: &Incoming) -> bool {
+        incoming.request.headers.typed_all::<Via>().skip(1).flatten().any(|via| {
+            via.branch().is_some_and(|branch| {
+                let name = client_transaction_name(branch, &Method::Invite);
+                self.core.transactions.is_client(&name)
+            })
+        })
+    }
+
+    /// Refuses without memory; a stranger gets nothing.
+    fn refuse_trunk(&mut self, sender: Sender, path: Path, incoming: &Incoming, status: u16) {
+        match sender {
+            Sender::Trunk(_) => self.refuse(path, incoming, status),
+            Sender::Stranger => self.core.out.counters.sip_dropped_unknown_source += 1,
+        }
+    }
+
     /// Refuses without memory.
     fn refuse(&mut self, path: Path, incoming: &Incoming, status: u16) {
         self.refuse_with(path, incoming, status, |response| {
             if status == 415 {
                 build::push(&mut response.headers, HeaderName::Accept, "application/sdp");
+                build::push(&mut response.headers, HeaderName::AcceptEncoding, "identity");
             }
         });
     }
 
-    fn refuse_with(
+    pub(super) fn refuse_with(
         &mut self,
         path: Path,
         incoming: &Incoming,
@@ -258,8 +321,16 @@ impl Endpoint {
     }
 }
 
+/// Whether a sender may speak inside this dialog: its trunk, or the very source that made it.
+fn is_of(dialog: &Dialog, sender: Sender, path: Path) -> bool {
+    match sender {
+        Sender::Trunk(trunk) => dialog.trunk == trunk,
+        Sender::Stranger => dialog.peer.source == path,
+    }
+}
+
 /// A To tag that is the same for each repeat of a request, without remembering it (§8.2.7).
-fn stateless_tag(request: &Request) -> String {
+pub(super) fn stateless_tag(request: &Request) -> String {
     let mut hash = Sha256::new();
     for name in [HeaderName::CallId, HeaderName::From, HeaderName::CSeq] {
         hash.update(text::value(&request.headers, &name).unwrap_or_default());

@@ -179,6 +179,11 @@ pub fn to_tag(headers: &Headers) -> Option<Vec<u8>> {
     headers.typed::<To>()?.ok()?.tag().map(<[u8]>::to_vec)
 }
 
+/// Number in CSeq.
+pub fn cseq_of(headers: &Headers) -> Option<u32> {
+    Some(headers.typed::<CSeq>()?.ok()?.sequence)
+}
+
 /// Tag of a message's From.
 pub fn from_tag(headers: &Headers) -> Option<Vec<u8>> {
     headers.typed::<From>()?.ok()?.tag().map(<[u8]>::to_vec)
