@@ -4,10 +4,9 @@
 //! closed when the shard has given its half back.
 
 use crate::call::event::Event;
-use crate::call::machine::{
-    Birth, Call, CallOutput, DETACH_PATIENCE, LAST_WORDS_MAX, Stage, Timer,
-};
+use crate::call::machine::{Call, CallOutput, DETACH_PATIENCE, LAST_WORDS_MAX, Stage, Timer};
 use crate::call::sound::Purpose;
+use crate::call::story::Birth;
 use crate::call::{CallRecord, Moment};
 use crate::leg::backend::LegCommand;
 use crate::leg::end_reason::EndReason;

@@ -19,13 +19,14 @@ use crate::base::ids::{CallKey, DialogKey, PlayToken, ShardId, TrunkId};
 use crate::base::limits::DIGITS_BUFFERED_MAX;
 use crate::base::pii::Pii;
 use crate::base::rng::Rng;
-use crate::base::time::{WallClock, Why};
+use crate::base::time::Why;
 use crate::base::timers::{Timers, earliest};
 use crate::call::asking::Asking;
 use crate::call::event::Event;
 use crate::call::keys::{KeyFilter, Menu};
 use crate::call::snapshot::CallSnapshot;
 use crate::call::sound::Sound;
+use crate::call::story::{Birth, Dialling, Story};
 use crate::call::{CallDirection, Digits, Moment, Route};
 use crate::leg::backend::{JoinRequest, JoinStep, LegCommand, MemberChange, RoomFacts};
 use crate::leg::end_reason::EndReason;
@@ -38,7 +39,7 @@ use crate::media::codec::CodecKind;
 use crate::media::dtmf::{Key, KeySource};
 use crate::media::quality::LegReport;
 use crate::rtp::session::RtpSession;
-use crate::sip::endpoint::{InviteFacts, OutgoingInvite, UaCommand, UaEvent};
+use crate::sip::endpoint::{OutgoingInvite, UaCommand, UaEvent};
 
 /// The owner answers a question within this, or the call ends.
 pub const OWNER_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
@@ -62,39 +63,6 @@ pub struct CallSettings {
     pub call_length_max: Duration,
     /// Clips.
     pub clips: Arc<ClipLibrary>,
-}
-
-/// A call that is to be made.
-#[derive(Debug)]
-pub struct Dialling {
-    /// Request-URI.
-    pub target: String,
-    /// From user.
-    pub from_user: Pii<String>,
-    /// Extra headers.
-    pub headers: Vec<(String, Pii<String>)>,
-    /// Room to join on answer.
-    pub route: Box<Route>,
-    /// Keys to send after the answer, and the pause before them.
-    pub keys: Option<(Duration, Digits)>,
-    /// Nothing of ours plays to the far side.
-    pub quiet: bool,
-}
-
-/// How a call begins.
-#[derive(Debug)]
-pub enum Birth {
-    /// An INVITE came in.
-    Invited {
-        /// Its dialog.
-        dialog: DialogKey,
-        /// Facts of the INVITE.
-        facts: Box<InviteFacts>,
-        /// SDP, if it had one.
-        offer: Option<Vec<u8>>,
-    },
-    /// We call.
-    Dialled(Box<Dialling>),
 }
 
 /// Something happened.
@@ -201,21 +169,6 @@ fn why(timer: Timer) -> Why {
         Timer::SendKeys => "call.send_keys",
         Timer::Detach => "call.detach_patience",
     })
-}
-
-/// Who called whom, and when what happened: the CDR in the making.
-#[derive(Debug)]
-pub(super) struct Story {
-    pub(super) direction: CallDirection,
-    pub(super) trunk: TrunkId,
-    pub(super) call_id: String,
-    pub(super) caller: Pii<String>,
-    pub(super) dialled: Pii<String>,
-    pub(super) started: WallClock,
-    pub(super) answered: Option<Moment>,
-    pub(super) joined: Option<Moment>,
-    pub(super) status: Option<u16>,
-    pub(super) report: LegReport,
 }
 
 /// One call.
@@ -608,37 +561,6 @@ impl Stage {
             Self::Ending(_) => "Ending",
             Self::Closing => "Closing",
             Self::Over => "Over",
-        }
-    }
-}
-
-impl Story {
-    fn new(at: Moment, trunk: TrunkId, birth: &Birth) -> Self {
-        let (direction, call_id, caller, dialled) = match birth {
-            Birth::Invited { facts, .. } => (
-                CallDirection::Inbound,
-                facts.call_id.clone(),
-                facts.caller.clone(),
-                facts.request_user.clone(),
-            ),
-            Birth::Dialled(dialling) => (
-                CallDirection::Outbound,
-                String::new(),
-                dialling.from_user.clone(),
-                Pii::new(dialling.target.clone()),
-            ),
-        };
-        Self {
-            direction,
-            trunk,
-            call_id,
-            caller,
-            dialled,
-            started: at.wall,
-            answered: None,
-            joined: None,
-            status: None,
-            report: LegReport::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod keys;
 pub mod machine;
 pub mod snapshot;
 pub mod sound;
+pub mod story;
 mod talk;
 #[cfg(test)]
 mod tests;

@@ -349,6 +349,7 @@ impl Judge<'_> {
                 codecs: section.texts("codecs").iter().filter_map(|name| codec(name)).collect(),
                 packet_time_ms: section.text("packet_time_ms").parse().unwrap_or(20),
                 symmetric: section.flag("symmetric_rtp"),
+                ..SdpPolicy::default()
             },
             language: language(section.text("language")).unwrap_or_default(),
         })

@@ -277,7 +277,18 @@ impl Driver {
         self.counters.visit(&mut add);
         self.gateway.counters().visit(&mut add);
         self.gateway.endpoint_counters().visit(&mut add);
+        for media in &self.media {
+            media.visit_counters(&mut |name, help, value| add_to(&mut all, name, help, value));
+        }
         all
+    }
+}
+
+/// Counters of shards of the same name are one figure.
+fn add_to(all: &mut Vec<Counter>, name: &'static str, help: &'static str, value: u64) {
+    match all.iter_mut().find(|counter| counter.name == name) {
+        Some(counter) => counter.value += value,
+        None => all.push(Counter { name, help, value }),
     }
 }
 
