@@ -4,10 +4,18 @@
 //! ([`gateway_core::gateway::Event`]), the daemon answers ([`gateway_core::gateway::Command`]).
 #![deny(missing_docs)]
 
+pub mod app;
+pub mod cdr;
 pub mod cli;
 pub mod config;
+pub mod health;
 pub mod ivr;
+pub mod metrics;
+pub mod phone;
 pub mod pin;
+pub mod privacy;
+pub mod rest;
+pub mod wall;
 
 #[cfg(test)]
 mod testing;

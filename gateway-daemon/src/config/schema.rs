@@ -235,6 +235,13 @@ const TRUNK: SectionDecl = SectionDecl {
             "Codecs, best first. G.711 (pcmu, pcma) costs the gateway least; opus survives loss best.",
         ),
         key(
+            "codec_order",
+            Kind::OneOf(&["ours", "theirs"]),
+            r#""ours""#,
+            "Whose order decides among codecs that both speak. \"ours\": the best sound we can get. \"theirs\": what \
+             the PBX prefers, which may spare it a transcoding.",
+        ),
+        key(
             "packet_time_ms",
             Kind::OneOf(&["10", "20", "30", "40", "60"]),
             "20",
@@ -449,7 +456,7 @@ const PROMPTS: SectionDecl = SectionDecl {
             "languages",
             Kind::SomeOf(LANGUAGES),
             r#"["en", "id", "pt-BR", "ru"]"#,
-            "Languages held in memory, about 10 MB each. The first stands in for one that is missing.",
+            "Languages made ready at the start, about 30 MB each. Others are made ready when first spoken.",
         ),
         key(
             "dir",

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gateway_core::leg::backend::{Role, RoomName, RoomPolicy};
-use gateway_core::leg::trunk::signal::SdpPolicy;
 use gateway_core::media::clip::Language;
+use gateway_core::sip::offer_answer::{CodecOrder, SdpPolicy};
 use gateway_core::sip::trunk::{
     Cidr, DigestUser, ListenerConfig, SipTransport, TrunkConfig, UnknownSource,
 };
@@ -349,7 +349,11 @@ impl Judge<'_> {
                 codecs: section.texts("codecs").iter().filter_map(|name| codec(name)).collect(),
                 packet_time_ms: section.text("packet_time_ms").parse().unwrap_or(20),
                 symmetric: section.flag("symmetric_rtp"),
-                ..SdpPolicy::default()
+                codec_order: match section.text("codec_order") {
+                    "theirs" => CodecOrder::Peers,
+                    _ => CodecOrder::Ours,
+                },
+                early_media: false,
             },
             language: language(section.text("language")).unwrap_or_default(),
         })

@@ -104,25 +104,9 @@ pub(super) fn showing(text: &str) -> Showing {
     }
 }
 
-/// A language by its code.
-pub fn language(code: &str) -> Option<Language> {
-    match code {
-        "en" => Some(Language::En),
-        "id" => Some(Language::Id),
-        "pt-BR" => Some(Language::PtBr),
-        "ru" => Some(Language::Ru),
-        _ => None,
-    }
-}
-
-/// The code of a language.
-pub fn language_code(language: Language) -> &'static str {
-    match language {
-        Language::En => "en",
-        Language::Id => "id",
-        Language::PtBr => "pt-BR",
-        Language::Ru => "ru",
-    }
+/// A language by its tag.
+pub fn language(tag: &str) -> Option<Language> {
+    Language::ALL.into_iter().find(|language| language.tag() == tag)
 }
 
 /// A codec by the name that configuration uses.

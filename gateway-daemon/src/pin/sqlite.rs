@@ -9,6 +9,7 @@ use std::time::Duration;
 use gateway_core::base::rng::Rng;
 use gateway_core::base::time::WallClock;
 use gateway_core::leg::backend::{Role, RoomName};
+use gateway_core::media::clip::Language;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
 use super::draw::draw;
@@ -16,7 +17,7 @@ use super::key::PinKey;
 use super::{
     Grant, NewPin, Pin, PinAsk, PinEntry, PinRegistry, Refusal, RegistryError, Verdict, role_name,
 };
-use crate::config::values::{language, language_code};
+use crate::config::values::language;
 
 /// The registry file.
 #[derive(Debug)]
@@ -130,7 +131,7 @@ impl PinRegistry for SqliteRegistry {
                         &tag.0[..],
                         new.room.as_str(),
                         new.role == Role::Host,
-                        new.language.map(language_code),
+                        new.language.map(Language::tag),
                         seconds(wall),
                         new.expires.map(seconds),
                         new.uses_max,

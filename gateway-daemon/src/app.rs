@@ -1,0 +1,357 @@
+//! The running gateway: the core's events go through the PIN dialogue, its commands go back; records, metrics and HTTP
+//! hang beside.
+//!
+//! One task owns the dialogue and is the only one that answers the core. The registry and the record file have threads
+//! of their own; nothing here waits for a disk.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use gateway_core::base::ids::TrunkId;
+use gateway_core::base::pii::Pii;
+use gateway_core::gateway::{Command, Event, GatewayConfig};
+use gateway_core::io::signalling::{self, CommandError, GatewayHandle, Running};
+use gateway_core::io::{os_rng, wall_clock};
+use gateway_core::media::clip::ClipLibrary;
+use gateway_core::sip::endpoint::EndpointConfig;
+use tokio::sync::mpsc;
+
+use crate::cdr::{self, CdrCounters, CdrWriter};
+use crate::config::Config;
+use crate::health::Health;
+use crate::ivr::policy::Policy;
+use crate::ivr::{Action, Ivr, IvrCounters, Lookup, LookupFailed, RefusedPin};
+use crate::metrics::Stats;
+use crate::pin::sqlite::SqliteRegistry;
+use crate::pin::worker::{Question, RegistryWorker};
+use crate::privacy::Shower;
+
+/// Why the gateway does not start: sentences with remedies.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct CannotStart(pub String);
+
+/// What the task shares with HTTP.
+#[derive(Debug)]
+pub struct Shared {
+    /// Names of the trunks, in the order of their ids.
+    pub trunks: Vec<String>,
+    /// How screens show numbers and rooms.
+    pub shower: Shower,
+    /// Wall time of the start.
+    pub started: Duration,
+    state: Mutex<State>,
+    registry: RegistryWorker,
+    cdr: Option<CdrWriter>,
+}
+
+/// What changes.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Fed by events.
+    pub stats: Stats,
+    /// Copy of the dialogue's counters.
+    pub ivr: IvrCounters,
+}
+
+impl Shared {
+    /// The changing part.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Counters of the call records and lines that wait.
+    pub fn cdr_counters(&self) -> (CdrCounters, usize) {
+        self.cdr.as_ref().map(CdrWriter::counters).unwrap_or_default()
+    }
+
+    /// What is wrong with PINs and records: sentences.
+    pub fn troubles(&self) -> (Option<String>, Option<String>) {
+        (self.registry.trouble(), self.cdr.as_ref().and_then(CdrWriter::trouble))
+    }
+
+    /// Whether the gateway does its work. `draining` and `stopped` as the core says.
+    pub fn health(&self, draining: bool, stopped: bool) -> Health {
+        let (pins, cdr) = self.troubles();
+        let state = self.state();
+        let down = state.stats.trunks_down().map(|trunk| {
+            let name = self.trunks.get(usize::from(trunk.0)).map_or("?", String::as_str);
+            format!("trunk {name:?} does not answer OPTIONS; check that its peer runs and knows us")
+        });
+        Health { stopped, draining, problems: pins.into_iter().chain(cdr).chain(down).collect() }
+    }
+}
+
+/// A gateway with its policy.
+pub struct App {
+    running: Running,
+    shared: Arc<Shared>,
+    ivr: Ivr,
+    records: Shower,
+    lookups: mpsc::Receiver<(u64, Lookup)>,
+    drain: Duration,
+}
+
+impl App {
+    /// Opens registry and sockets and starts the core. Nothing is left behind where it fails.
+    pub fn start(config: &Config) -> Result<Self, CannotStart> {
+        let rng = os_rng().map_err(|error| CannotStart(error.to_string()))?;
+        let registry = SqliteRegistry::open(&config.pin.file, &config.pin.key_file)
+            .map_err(|error| CannotStart(error.to_string()))?;
+        let key = registry.key().clone();
+        let (answers, lookups) = mpsc::channel(LOOKUPS_PENDING_MAX);
+        let registry = RegistryWorker::start(Box::new(registry), move |ticket, verdict| {
+            // The worker noted what went wrong. Full: the dialogue's own patience runs out.
+            let _ = answers.try_send((ticket, verdict.map_err(|_| LookupFailed)));
+        });
+        let thread = |error: std::io::Error| {
+            CannotStart(format!("no thread: {error}; raise the limit of processes"))
+        };
+        let registry = registry.map_err(thread)?;
+        let cdr = config.cdr.file.clone().map(|file| CdrWriter::start(file, config.cdr.sync_each));
+        let cdr = cdr.transpose().map_err(thread)?;
+        let clips = clips(config)?;
+        let running = signalling::start(core_config(config, clips), rng)
+            .map_err(|error| CannotStart(error.to_string()))?;
+        let shared = Shared {
+            trunks: config.trunks.iter().map(|trunk| trunk.sip.name.clone()).collect(),
+            shower: Shower::new(
+                key.clone(),
+                crate::config::typed::Showing::Masked,
+                config.http.rooms,
+            ),
+            started: wall_clock().unix,
+            state: Mutex::new(State::default()),
+            registry,
+            cdr,
+        };
+        Ok(Self {
+            running,
+            shared: Arc::new(shared),
+            ivr: Ivr::new(Arc::new(Policy::new(config))),
+            records: Shower::new(key, config.cdr.numbers, config.cdr.rooms),
+            lookups,
+            drain: config.sip.drain,
+        })
+    }
+
+    /// Talks to the core.
+    pub fn handle(&self) -> GatewayHandle {
+        self.running.handle.clone()
+    }
+
+    /// What HTTP shows.
+    pub fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Addresses really bound, in the order of the configuration.
+    pub fn listeners(&self) -> &[std::net::SocketAddr] {
+        &self.running.listeners
+    }
+
+    /// Carries calls until `stop` is done, then lets those in progress go on for the configured time. A second `stop`
+    /// is the caller's business: it drops this future.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        let handle = self.handle();
+        let mut draining = false;
+        let drained = async {
+            // Never cancelled before it is asked: `draining` guards it.
+            let _ = handle.drained().await;
+        };
+        tokio::pin!(drained);
+        let mut give_up_at: Option<Instant> = None;
+        loop {
+            let timer = self.ivr.poll_timeout().map(|(at, _)| at);
+            let wake = timer.into_iter().chain(give_up_at).min();
+            tokio::select! {
+                event = self.running.events.recv() => match event {
+                    Some(event) => self.on_event(&event).await,
+                    None => {
+                        tracing::error!("the gateway's thread has ended");
+                        break;
+                    }
+                },
+                Some((ticket, lookup)) = self.lookups.recv() => {
+                    let actions = self.ivr.lookup_done(Instant::now(), ticket, lookup);
+                    self.act(actions).await;
+                }
+                () = sleep_until(wake), if wake.is_some() => {
+                    let actions = self.ivr.handle_timeout(Instant::now());
+                    self.act(actions).await;
+                    if give_up_at.is_some_and(|at| at <= Instant::now()) {
+                        tracing::warn!("calls in progress are cut: the time to drain is over");
+                        break;
+                    }
+                }
+                () = &mut stop, if !draining => {
+                    tracing::info!(seconds = self.drain.as_secs(), "draining");
+                    draining = true;
+                    give_up_at = Some(Instant::now() + self.drain);
+                }
+                () = &mut drained, if draining => break,
+            }
+        }
+        self.end().await;
+    }
+
+    /// Stops the core and writes what is left to write.
+    async fn end(mut self) {
+        self.running.handle.stop().await;
+        while let Ok(Some(event)) =
+            tokio::time::timeout(Duration::from_secs(1), self.running.events.recv()).await
+        {
+            self.on_event(&event).await;
+        }
+        let running = self.running;
+        let _ = tokio::task::spawn_blocking(move || running.join()).await;
+        tracing::info!("stopped");
+    }
+
+    async fn on_event(&mut self, event: &Event) {
+        self.note(event);
+        let actions = self.ivr.handle_event(Instant::now(), event);
+        self.act(actions).await;
+    }
+
+    async fn act(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::LookUp { ticket, ask } => {
+                    let question = Question { ticket, ask, wall: wall_clock() };
+                    if !self.shared.registry.ask(question) {
+                        tracing::warn!(
+                            "PIN registry: too many questions wait; the disk is too slow"
+                        );
+                        let failed =
+                            self.ivr.lookup_done(Instant::now(), ticket, Err(LookupFailed));
+                        Box::pin(self.act(failed)).await;
+                    }
+                }
+                Action::Refused(refused) => self.note_refused(&refused),
+                Action::Command(command) => self.tell(command).await,
+            }
+        }
+        self.shared.state().ivr = *self.ivr.counters();
+    }
+
+    async fn tell(&self, command: Command) {
+        if let Command::Route { call, route } = &command {
+            let room = self.shared.shower.room(&route.room);
+            tracing::info!(%call, room, note = route.note, "routed");
+        }
+        match self.running.handle.command(command).await {
+            Ok(_) | Err(CommandError::Stopped(_)) => {}
+            Err(CommandError::Misuse(error)) => {
+                tracing::error!(%error, "the core refused a command")
+            }
+        }
+    }
+
+    /// Milestones of calls: log, figures, record.
+    fn note(&self, event: &Event) {
+        match event {
+            Event::RouteNeeded { call, trunk, facts } => {
+                let (trunk, caller) = (self.trunk(*trunk), &facts.caller);
+                tracing::info!(%call, trunk, %caller, call_id = facts.call_id, "call came in");
+            }
+            Event::CallAnswered(call) => tracing::info!(%call, "answered"),
+            Event::CallJoined(call) => tracing::info!(%call, "joined"),
+            Event::TrunkState(trunk, round_trip) => {
+                self.shared.state().stats.trunk_state(*trunk, *round_trip);
+                let trunk = self.trunk(*trunk);
+                match round_trip {
+                    Some(time) => tracing::info!(trunk, ms = time.as_millis(), "trunk is up"),
+                    None => tracing::warn!(trunk, "trunk does not answer OPTIONS"),
+                }
+            }
+            Event::CallEnded(record) => {
+                self.shared.state().stats.call_ended(record);
+                let reason = record.reason.row().label;
+                tracing::info!(call = %record.call, reason, status = record.status, "ended");
+                if let Some(cdr) = &self.shared.cdr {
+                    cdr.write(cdr::line(record, self.trunk(record.trunk), &self.records));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// One line that intrusion blockers can read: `PIN refused` with the source address.
+    fn note_refused(&self, refused: &RefusedPin) {
+        self.shared.state().stats.pin_refused(refused);
+        let RefusedPin { call, trunk, caller, source, why } = refused;
+        let caller: &Pii<String> = caller;
+        let source = source.map(|source| source.ip().to_string());
+        let (trunk, why) = (self.trunk(*trunk), why.label());
+        tracing::warn!(source, trunk, %caller, why, %call, "PIN refused");
+    }
+
+    fn trunk(&self, trunk: TrunkId) -> &str {
+        self.shared.trunks.get(usize::from(trunk.0)).map_or("?", String::as_str)
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The spoken words: built in, with the owner's recordings in their place. What cannot be used is said, and the
+/// built-in one stands. A thread makes the languages ready, so that no caller waits for his first words.
+fn clips(config: &Config) -> Result<Arc<ClipLibrary>, CannotStart> {
+    let library = ClipLibrary::embedded().map_err(|error| {
+        CannotStart(format!("built-in prompts: {error}; build the program again"))
+    })?;
+    let library = match &config.prompts.dir {
+        None => library,
+        Some(dir) => {
+            let (library, problems) = library.with_overrides(dir);
+            for problem in problems {
+                tracing::warn!("prompts: {problem}");
+            }
+            library
+        }
+    };
+    let (library, languages) = (Arc::new(library), config.prompts.languages.clone());
+    let ready = Arc::clone(&library);
+    // Without this thread each clip is made ready when first spoken.
+    let _ = std::thread::Builder::new()
+        .name("prompts".to_owned())
+        .spawn(move || ready.warm(&languages));
+    Ok(library)
+}
+
+/// The core's settings.
+fn core_config(config: &Config, clips: Arc<ClipLibrary>) -> GatewayConfig {
+    let sip = &config.sip;
+    GatewayConfig {
+        endpoint: EndpointConfig {
+            listeners: sip.listeners.clone(),
+            trunks: config.trunks.iter().map(|trunk| trunk.sip.clone()).collect(),
+            unknown: sip.unknown,
+            user_agent: sip.user_agent.clone(),
+            calls_max: sip.calls_max,
+            retry_after: sip.retry_after,
+            t1: T1,
+        },
+        sdp: config.trunks.iter().map(|trunk| trunk.sdp.clone()).collect(),
+        rtp_ports: config.rtp.ports,
+        port_rest: PORT_REST,
+        shards: config.rtp.shards,
+        media_timeout: config.rtp.timeout,
+        call_length_max: sip.call_length_max,
+        clips,
+        backends: Vec::new(),
+    }
+}
+
+/// Round-trip estimate of RFC 3261 §17.1.1.1. Nobody who runs a trunk needs another.
+const T1: Duration = Duration::from_millis(500);
+/// A freed RTP port rests: late packets of the old call must not sound in a new one.
+const PORT_REST: Duration = Duration::from_secs(10);
+/// Answers of the registry on their way to the dialogue: as many as questions may wait.
+const LOOKUPS_PENDING_MAX: usize = 512;

@@ -1,0 +1,104 @@
+//! The command line: `weebee run | check | config | pin | calls | call`. Texts for people go to standard output,
+//! complaints to standard error. Exit codes: 64 the configuration or command line cannot be used, 1 it did not work.
+
+mod call;
+mod calls;
+mod demo;
+mod pin;
+mod run;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config, EXIT_BAD_CONFIG, docgen};
+
+/// A telephone call becomes a member of a conference room.
+#[derive(Debug, Parser)]
+#[command(name = "weebee", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway until SIGTERM or Ctrl-C.
+    Run(run::RunArguments),
+    /// Judge a configuration: every mistake at once, with line and remedy. Opens no socket.
+    Check {
+        /// The configuration file.
+        #[arg(long, short)]
+        config: PathBuf,
+    },
+    /// Print the full default configuration with comments.
+    Config {
+        /// Print docs/config.md instead.
+        #[arg(long)]
+        reference: bool,
+    },
+    /// Add, list or revoke PINs.
+    #[command(subcommand)]
+    Pin(pin::PinCommand),
+    /// List the live calls of a running gateway.
+    Calls(calls::CallsArguments),
+    /// Call a SIP URI with a test phone and tell how it sounds.
+    Call(Box<call::CallArguments>),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(EXIT_BAD_CONFIG)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check { config } => check(&config),
+        Command::Config { reference: true } => print(&docgen::reference_page()),
+        Command::Config { reference: false } => print(&docgen::commented_default()),
+        Command::Pin(command) => pin::run(command),
+        Command::Calls(arguments) => calls::run(&arguments),
+        Command::Call(arguments) => call::run(&arguments),
+    }
+}
+
+fn check(path: &Path) -> ExitCode {
+    match load(path) {
+        Ok(config) => {
+            let (trunks, listeners) = (config.trunks.len(), config.sip.listeners.len());
+            println!("{}: good ({trunks} trunks, {listeners} listeners)", path.display());
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}
+
+/// Reads a configuration, or says all its mistakes.
+fn load(path: &Path) -> Result<Config, ExitCode> {
+    config::load(path).map_err(|mistakes| {
+        eprint!("{mistakes}");
+        ExitCode::from(EXIT_BAD_CONFIG)
+    })
+}
+
+/// Prints, and does not mind a reader that went away (`weebee config | head`).
+fn print(text: &str) -> ExitCode {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+/// Says what did not work.
+fn failed(text: impl std::fmt::Display) -> ExitCode {
+    eprintln!("weebee: {text}");
+    ExitCode::FAILURE
+}

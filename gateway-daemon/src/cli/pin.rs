@@ -1,0 +1,211 @@
+//! `weebee pin add | list | revoke`: works on the registry file, beside a running gateway too.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use gateway_core::base::rng::Rng;
+use gateway_core::base::time::WallClock;
+use gateway_core::io::wall_clock;
+use gateway_core::leg::backend::{Role, RoomName};
+use gateway_core::media::clip::Language;
+
+use super::{failed, load, print};
+use crate::config::schema::LANGUAGES;
+use crate::config::values::language;
+use crate::pin::sqlite::{SqliteRegistry, standing};
+use crate::pin::{DIGITS_MAX, DIGITS_MIN, NewPin, PinEntry, PinRegistry, key};
+use crate::wall::rfc3339;
+
+/// `weebee pin ...`.
+#[derive(Debug, Subcommand)]
+pub enum PinCommand {
+    /// Draw a PIN for a room and print it. It cannot be shown again.
+    Add(AddArguments),
+    /// List the PINs that are kept: ids, rooms, ends. The digits are not known any more.
+    List {
+        /// The configuration file.
+        #[arg(long, short)]
+        config: PathBuf,
+    },
+    /// End a PIN.
+    Revoke {
+        /// The configuration file.
+        #[arg(long, short)]
+        config: PathBuf,
+        /// Its id, as `add` and `list` show it.
+        id: String,
+    },
+}
+
+/// Arguments of `weebee pin add`.
+#[derive(Debug, Args)]
+pub struct AddArguments {
+    /// The configuration file.
+    #[arg(long, short)]
+    config: PathBuf,
+    /// The room it opens.
+    #[arg(long, value_parser = room)]
+    room: RoomName,
+    /// Its callers are hosts: they start rooms that wait for one.
+    #[arg(long)]
+    host: bool,
+    /// Its life: `90m`, `24h`, `7d`, or `never`. Default: [pin] ttl_h.
+    #[arg(long, value_parser = life)]
+    expires: Option<Life>,
+    /// How often it may be used. Default: any number of times.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    uses: Option<u32>,
+    /// Language of the words to its callers. Default: the number's or the trunk's.
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(LANGUAGES))]
+    language: Option<String>,
+    /// Digits. Default: [pin] digits.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(i64::from(DIGITS_MIN)..=i64::from(DIGITS_MAX)))]
+    digits: Option<u8>,
+    /// Print the digits alone.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// How long a PIN lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// This long.
+    For(Duration),
+    /// For ever.
+    Ever,
+}
+
+/// Runs a command.
+pub fn run(command: PinCommand) -> ExitCode {
+    match command {
+        PinCommand::Add(arguments) => add(&arguments),
+        PinCommand::List { config } => with_registry(&config, |registry, _| {
+            let entries = registry.list().map_err(|error| error.to_string())?;
+            Ok(print(&listing(&entries, wall_clock())))
+        }),
+        PinCommand::Revoke { config, id } => with_registry(&config, |registry, _| {
+            match registry.revoke(&id, wall_clock()).map_err(|error| error.to_string())? {
+                true => Ok(print(&format!("PIN {id} is revoked\n"))),
+                false => Err(format!("there is no live PIN {id:?}; see `weebee pin list`")),
+            }
+        }),
+    }
+}
+
+fn add(arguments: &AddArguments) -> ExitCode {
+    with_registry(&arguments.config, |registry, config| {
+        let wall = wall_clock();
+        let life = match arguments.expires {
+            Some(Life::For(life)) => Some(life),
+            Some(Life::Ever) => None,
+            None => config.pin.ttl,
+        };
+        let new = NewPin {
+            room: arguments.room.clone(),
+            role: if arguments.host { Role::Host } else { Role::Guest },
+            language: arguments.language.as_deref().and_then(language),
+            expires: life.map(|life| WallClock { unix: wall.unix + life }),
+            uses_max: arguments.uses,
+            digits: arguments.digits.unwrap_or(config.pin.digits),
+        };
+        let seed = key::entropy().map_err(|error| format!("/dev/urandom: {error}"))?;
+        let pin = registry
+            .add(&new, wall, &mut Rng::from_seed(seed))
+            .map_err(|error| error.to_string())?;
+        let digits = pin.digits.reveal();
+        Ok(print(&match arguments.quiet {
+            true => format!("{digits}\n"),
+            false => format!(
+                "PIN {digits}   id {}   room {:?}   {}   {}\n",
+                pin.id,
+                new.room.as_str(),
+                if arguments.host { "host" } else { "guest" },
+                new.expires
+                    .map_or("never ends".to_owned(), |end| format!("until {}", rfc3339(end))),
+            ),
+        }))
+    })
+}
+
+fn with_registry(
+    config: &Path,
+    work: impl FnOnce(&mut SqliteRegistry, &crate::config::Config) -> Result<ExitCode, String>,
+) -> ExitCode {
+    let config = match load(config) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let registry = SqliteRegistry::open(&config.pin.file, &config.pin.key_file);
+    let done = registry
+        .map_err(|error| error.to_string())
+        .and_then(|mut registry| work(&mut registry, &config));
+    done.unwrap_or_else(failed)
+}
+
+fn listing(entries: &[PinEntry], wall: WallClock) -> String {
+    let mut out = format!(
+        "{:<10} {:<6} {:<9} {:<26} {:<9} {:<9} room\n",
+        "id", "role", "state", "ends", "uses", "language"
+    );
+    for entry in entries {
+        let state = match entry {
+            PinEntry { revoked: Some(_), .. } => "revoked",
+            PinEntry { expires: Some(end), .. } if *end <= wall => "expired",
+            PinEntry { uses_max: Some(most), uses, .. } if uses >= most => "used up",
+            _ => "live",
+        };
+        let uses = entry.uses_max.map_or("any".to_owned(), |most| format!("{}/{most}", entry.uses));
+        out.push_str(&format!(
+            "{:<10} {:<6} {state:<9} {:<26} {uses:<9} {:<9} {}\n",
+            entry.id,
+            standing(entry),
+            entry.expires.map_or("never".to_owned(), rfc3339),
+            entry.language.map_or("-", Language::tag),
+            entry.room.as_str(),
+        ));
+    }
+    out
+}
+
+fn room(text: &str) -> Result<RoomName, String> {
+    RoomName::new(text).map_err(|error| error.to_string())
+}
+
+/// `90m`, `24h`, `7d` or `never`.
+fn life(text: &str) -> Result<Life, String> {
+    if text == "never" {
+        return Ok(Life::Ever);
+    }
+    let help = || "write 90m, 24h, 7d or never".to_owned();
+    let unit = text.chars().next_back().ok_or_else(help)?;
+    let number: u64 =
+        text.strip_suffix(unit).and_then(|digits| digits.parse().ok()).ok_or_else(help)?;
+    let seconds = match unit {
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(help()),
+    };
+    let life = number.checked_mul(seconds).filter(|life| (1..=LIFE_MAX_S).contains(life));
+    life.map(|life| Life::For(Duration::from_secs(life))).ok_or_else(help)
+}
+
+/// 100 years.
+const LIFE_MAX_S: u64 = 3_155_760_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lives() {
+        assert_eq!(life("90m"), Ok(Life::For(Duration::from_secs(5_400))));
+        assert_eq!(life("7d"), Ok(Life::For(Duration::from_secs(604_800))));
+        assert_eq!(life("never"), Ok(Life::Ever));
+        for bad in ["", "h", "0h", "5", "5y", "-5h", "99999999999999999999d", "9999999999d"] {
+            assert!(life(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! `weebee run`: from a configuration to a running gateway, or to sentences that say why not.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::demo::{self, Demo};
+use super::{failed, load};
+use crate::app::App;
+use crate::config::typed::Log;
+use crate::config::{Config, EXIT_BAD_CONFIG};
+use crate::rest::{self, Guard, Rest};
+
+/// Arguments of `weebee run`.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// The configuration file.
+    #[arg(long, short, required_unless_present = "demo", conflicts_with = "demo")]
+    config: Option<PathBuf>,
+    /// Run on loopback with a configuration made for a first try, and say what to do next.
+    #[arg(long)]
+    demo: bool,
+    #[command(flatten)]
+    at: demo::DemoArguments,
+}
+
+/// Runs the gateway.
+pub fn run(arguments: &RunArguments) -> ExitCode {
+    let demo = match arguments.demo.then(|| Demo::prepare(&arguments.at)).transpose() {
+        Ok(demo) => demo,
+        Err(error) => return failed(error),
+    };
+    let file = demo.as_ref().map(|demo| demo.config.clone()).or_else(|| arguments.config.clone());
+    let config = match load(&file.unwrap_or_default()) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    if let Err(error) = start_log(&config.log) {
+        eprintln!("weebee: [log] filter {:?}: {error}; write \"info\"", config.log.filter);
+        return ExitCode::from(EXIT_BAD_CONFIG);
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(serve(&config, demo.as_ref())),
+        Err(error) => failed(format!("no runtime: {error}; raise the limit of processes")),
+    }
+}
+
+async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
+    // HTTP is bound first: a taken port is said before a registry or a SIP socket is touched.
+    let http = match http(config).await {
+        Ok(http) => http,
+        Err(error) => return failed(error),
+    };
+    let app = match App::start(config) {
+        Ok(app) => app,
+        Err(error) => return failed(error),
+    };
+    if let Some((listener, guard)) = http {
+        let rest = Rest::new(app.handle(), app.shared());
+        tokio::spawn(async move {
+            if let Err(error) = rest.serve(listener, guard).await {
+                tracing::error!(%error, "HTTP has ended");
+            }
+        });
+    }
+    for (listener, bound) in config.sip.listeners.iter().zip(app.listeners()) {
+        tracing::info!(transport = ?listener.transport, address = %bound, "SIP listens");
+    }
+    if let Some(demo) = demo {
+        match demo.words(config) {
+            Ok(words) => println!("{words}"),
+            Err(error) => return failed(error),
+        }
+    }
+    // A second signal ends at once: it drops the run, and with it the patience for calls in progress.
+    tokio::select! {
+        () = app.run(asked_to_stop()) => ExitCode::SUCCESS,
+        () = async { asked_to_stop().await; asked_to_stop().await } => {
+            tracing::warn!("second signal: calls in progress are cut");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type HttpSocket = (tokio::net::TcpListener, Guard);
+
+async fn http(config: &Config) -> Result<Option<HttpSocket>, String> {
+    let Some(address) = config.http.listen else { return Ok(None) };
+    let token = config.http.token_file.as_ref().map(|file| {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| format!("{}: {error}", file.display()))?;
+        Ok::<_, String>(text.trim().to_owned())
+    });
+    let guard = Guard::new(address, token.transpose()?).map_err(|error| error.to_string())?;
+    let listener = rest::bind(address).await?;
+    let bound: SocketAddr = listener.local_addr().map_err(|error| error.to_string())?;
+    tracing::info!(address = %bound, "HTTP listens");
+    Ok(Some((listener, guard)))
+}
+
+/// SIGTERM or SIGINT.
+async fn asked_to_stop() {
+    let (Ok(mut term), Ok(mut int)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}
+
+fn start_log(log: &Log) -> Result<(), String> {
+    let filter = std::env::var("WEEBEE_LOG").unwrap_or_else(|_| log.filter.clone());
+    let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let set = if log.json { lines.json().try_init() } else { lines.try_init() };
+    set.map_err(|error| error.to_string())
+}

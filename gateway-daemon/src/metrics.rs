@@ -1,0 +1,304 @@
+//! Metrics in the Prometheus text format. Counters of the core's machines appear under their own names; what the
+//! daemon adds is declared in [`OWN`], from which `docs/metrics.md` is generated.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use gateway_core::base::ids::TrunkId;
+use gateway_core::call::{CallDirection, CallRecord};
+use gateway_core::gateway::snapshot::GatewaySnapshot;
+
+use crate::cdr::{CdrCounters, direction};
+use crate::ivr::{IvrCounters, RefusedPin};
+
+/// A metric of the daemon.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricDecl {
+    /// Name, without `weebee_`.
+    pub name: &'static str,
+    /// `gauge`, `counter` or `histogram`.
+    pub kind: &'static str,
+    /// Labels.
+    pub labels: &'static str,
+    /// Help text.
+    pub help: &'static str,
+}
+
+const fn own(
+    name: &'static str,
+    kind: &'static str,
+    labels: &'static str,
+    help: &'static str,
+) -> MetricDecl {
+    MetricDecl { name, kind, labels, help }
+}
+
+/// What the daemon adds to the core's counters.
+pub const OWN: &[MetricDecl] = &[
+    own("build", "gauge", "version", "Always 1; the label says which version runs."),
+    own("started_seconds", "gauge", "", "Unix time of the start."),
+    own("resident_bytes", "gauge", "", "Memory in use."),
+    own("draining", "gauge", "", "1 while no new calls are taken."),
+    own("calls", "gauge", "state", "Calls, by state."),
+    own("rooms", "gauge", "", "Rooms with somebody in them."),
+    own("room_members", "gauge", "", "Callers in rooms."),
+    own(
+        "rtp_port_pairs",
+        "gauge",
+        "state",
+        "RTP port pairs in use, and resting before they are used again.",
+    ),
+    own("calls_ended_total", "counter", "reason,direction", "Calls that ended, by reason."),
+    own("call_seconds", "histogram", "", "Length of answered calls, from the answer."),
+    own("call_setup_seconds", "histogram", "", "Time from INVITE to answer."),
+    own(
+        "call_mos",
+        "histogram",
+        "",
+        "Estimated MOS of what phones sent, at the end of answered calls.",
+    ),
+    own(
+        "trunk_up",
+        "gauge",
+        "trunk",
+        "1 if the trunk answers OPTIONS, 0 if not. Only trunks with qualify_s.",
+    ),
+    own("trunk_round_trip_seconds", "gauge", "trunk", "Round trip of the last OPTIONS."),
+    own(
+        "pins_refused_by_reason_total",
+        "counter",
+        "trunk,reason",
+        "PINs refused, by trunk and reason.",
+    ),
+    own("pin_registry_up", "gauge", "", "1 if the last PIN could be looked up."),
+    own("cdr_up", "gauge", "", "1 if call records reach the disk."),
+    own("cdr_lines_waiting", "gauge", "", "Call records that wait for the disk."),
+];
+
+/// What the daemon counts itself, fed by events.
+#[derive(Debug)]
+pub struct Stats {
+    ended: BTreeMap<(&'static str, &'static str), u64>,
+    refused: BTreeMap<(TrunkId, &'static str), u64>,
+    trunks: BTreeMap<TrunkId, Option<Duration>>,
+    length: Histogram,
+    setup: Histogram,
+    mos: Histogram,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        Self {
+            ended: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            trunks: BTreeMap::new(),
+            length: Histogram::new(&[
+                10.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0,
+            ]),
+            setup: Histogram::new(&[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
+            mos: Histogram::new(&[1.5, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0, 4.2, 4.4]),
+        }
+    }
+}
+
+impl Stats {
+    /// A call ended.
+    pub fn call_ended(&mut self, record: &CallRecord) {
+        let key = (record.reason.row().label, direction(record.direction));
+        *self.ended.entry(key).or_default() += 1;
+        let Some(answered) = record.answered else { return };
+        let seconds = |from: Duration, to: Duration| to.saturating_sub(from).as_secs_f64();
+        self.length.add(seconds(answered.unix, record.ended.unix));
+        if record.direction == CallDirection::Inbound {
+            self.setup.add(seconds(record.started.unix, answered.unix));
+        }
+        if let Some(mos) = record.report.mos_centi {
+            self.mos.add(f64::from(mos) / 100.0);
+        }
+    }
+
+    /// A PIN was refused.
+    pub fn pin_refused(&mut self, refused: &RefusedPin) {
+        *self.refused.entry((refused.trunk, refused.why.label())).or_default() += 1;
+    }
+
+    /// A trunk answers OPTIONS, or no longer.
+    pub fn trunk_state(&mut self, trunk: TrunkId, round_trip: Option<Duration>) {
+        self.trunks.insert(trunk, round_trip);
+    }
+
+    /// Trunks that do not answer OPTIONS.
+    pub fn trunks_down(&self) -> impl Iterator<Item = TrunkId> + '_ {
+        self.trunks.iter().filter(|(_, up)| up.is_none()).map(|(trunk, _)| *trunk)
+    }
+}
+
+/// Counts per bucket, as Prometheus wants them.
+#[derive(Debug)]
+struct Histogram {
+    bounds: &'static [f64],
+    counts: Vec<u64>,
+    sum: f64,
+    total: u64,
+}
+
+impl Histogram {
+    fn new(bounds: &'static [f64]) -> Self {
+        Self { bounds, counts: vec![0; bounds.len()], sum: 0.0, total: 0 }
+    }
+
+    fn add(&mut self, value: f64) {
+        for (count, bound) in self.counts.iter_mut().zip(self.bounds) {
+            *count += u64::from(value <= *bound);
+        }
+        self.sum += value;
+        self.total += 1;
+    }
+}
+
+/// Everything a page of metrics shows.
+pub struct Sample<'a> {
+    /// The gateway.
+    pub snapshot: &'a GatewaySnapshot,
+    /// Counters of the core: name, help, value.
+    pub counters: &'a [(&'static str, &'static str, u64)],
+    /// Counters of the PIN dialogue.
+    pub ivr: IvrCounters,
+    /// Counters of the call records, and lines that wait.
+    pub cdr: (CdrCounters, usize),
+    /// Whether PINs and records reach their disks.
+    pub pins_up: bool,
+    /// Likewise.
+    pub cdr_up: bool,
+    /// Fed by events.
+    pub stats: &'a Stats,
+    /// Names of the trunks, in the order of their ids.
+    pub trunks: &'a [String],
+    /// Unix time of the start, in seconds.
+    pub started: f64,
+}
+
+/// The page.
+pub fn render(sample: &Sample<'_>) -> String {
+    let mut page = Page(String::with_capacity(16_384));
+    for (name, help, value) in sample.counters {
+        page.counter(name, help, *value);
+    }
+    sample.ivr.visit(&mut |name, help, value| page.counter(name, help, value));
+    sample.cdr.0.visit(&mut |name, help, value| page.counter(name, help, value));
+    for metric in OWN {
+        page.head(metric.name, metric.kind, metric.help);
+        own_values(&mut page, metric.name, sample);
+    }
+    page.0
+}
+
+fn own_values(page: &mut Page, name: &str, sample: &Sample<'_>) {
+    let flag = |up: bool| f64::from(u8::from(up));
+    let trunk = |id: &TrunkId| sample.trunks.get(usize::from(id.0)).map_or("?", String::as_str);
+    match name {
+        "build" => page.value(name, &[("version", env!("CARGO_PKG_VERSION"))], 1.0),
+        "started_seconds" => page.value(name, &[], sample.started),
+        "resident_bytes" => page.value(name, &[], resident_bytes()),
+        "draining" => page.value(name, &[], flag(sample.snapshot.draining)),
+        "calls" => {
+            let mut states: BTreeMap<&str, u32> = BTreeMap::new();
+            for call in &sample.snapshot.calls {
+                *states.entry(call.state).or_default() += 1;
+            }
+            for (state, count) in states {
+                page.value(name, &[("state", state)], f64::from(count));
+            }
+        }
+        "rooms" => page.value(name, &[], sample.snapshot.rooms.len() as f64),
+        "room_members" => {
+            let members: usize =
+                sample.snapshot.rooms.iter().map(|(_, room)| room.members.len()).sum();
+            page.value(name, &[], members as f64);
+        }
+        "rtp_port_pairs" => {
+            page.value(name, &[("state", "used")], sample.snapshot.ports_used as f64);
+            page.value(name, &[("state", "resting")], sample.snapshot.ports_resting as f64);
+        }
+        "calls_ended_total" => {
+            for ((reason, direction), count) in &sample.stats.ended {
+                let labels = [("reason", *reason), ("direction", *direction)];
+                page.value(name, &labels, *count as f64);
+            }
+        }
+        "call_seconds" => page.histogram(name, &sample.stats.length),
+        "call_setup_seconds" => page.histogram(name, &sample.stats.setup),
+        "call_mos" => page.histogram(name, &sample.stats.mos),
+        "trunk_up" => {
+            for (id, up) in &sample.stats.trunks {
+                page.value(name, &[("trunk", trunk(id))], flag(up.is_some()));
+            }
+        }
+        "trunk_round_trip_seconds" => {
+            for (id, up) in &sample.stats.trunks {
+                if let Some(round_trip) = up {
+                    page.value(name, &[("trunk", trunk(id))], round_trip.as_secs_f64());
+                }
+            }
+        }
+        "pins_refused_by_reason_total" => {
+            for ((id, reason), count) in &sample.stats.refused {
+                page.value(name, &[("trunk", trunk(id)), ("reason", reason)], *count as f64);
+            }
+        }
+        "pin_registry_up" => page.value(name, &[], flag(sample.pins_up)),
+        "cdr_up" => page.value(name, &[], flag(sample.cdr_up)),
+        "cdr_lines_waiting" => page.value(name, &[], sample.cdr.1 as f64),
+        other => debug_assert!(false, "{other} is declared and has no value"),
+    }
+}
+
+struct Page(String);
+
+impl Page {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let help = help.trim().replace('\\', "\\\\").replace('\n', " ");
+        let _ = writeln!(self.0, "# HELP weebee_{name} {help}\n# TYPE weebee_{name} {kind}");
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        let name = format!("{name}_total");
+        self.head(&name, "counter", help);
+        let _ = writeln!(self.0, "weebee_{name} {value}");
+    }
+
+    fn value(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(key, text)| {
+                let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+                format!("{key}=\"{text}\"")
+            })
+            .collect();
+        let braces =
+            if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let _ = writeln!(self.0, "weebee_{name}{braces} {value}");
+    }
+
+    fn histogram(&mut self, name: &str, histogram: &Histogram) {
+        let bucket = format!("{name}_bucket");
+        for (bound, count) in histogram.bounds.iter().zip(&histogram.counts) {
+            self.value(&bucket, &[("le", &bound.to_string())], *count as f64);
+        }
+        self.value(&bucket, &[("le", "+Inf")], histogram.total as f64);
+        self.value(&format!("{name}_sum"), &[], histogram.sum);
+        self.value(&format!("{name}_count"), &[], histogram.total as f64);
+    }
+}
+
+/// Memory of this process, or 0 where the system does not say.
+fn resident_bytes() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
+    kilobytes.unwrap_or(0.0) * 1_024.0
+}
+
+#[cfg(test)]
+mod tests;

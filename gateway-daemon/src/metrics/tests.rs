@@ -1,0 +1,79 @@
+//! The page as Prometheus reads it.
+
+use super::*;
+use crate::cdr;
+
+fn snapshot() -> GatewaySnapshot {
+    GatewaySnapshot {
+        calls: Vec::new(),
+        rooms: Vec::new(),
+        dialogs: 0,
+        ports_used: 2,
+        ports_resting: 1,
+        draining: false,
+    }
+}
+
+fn page(stats: &Stats) -> String {
+    render(&Sample {
+        snapshot: &snapshot(),
+        counters: &[("sip_dropped", " Help\\text.", 7)],
+        ivr: IvrCounters { pins_valid: 3, ..IvrCounters::default() },
+        cdr: (CdrCounters::default(), 4),
+        pins_up: true,
+        cdr_up: false,
+        stats,
+        trunks: &["pb\"x".to_owned()],
+        started: 1.5,
+    })
+}
+
+#[test]
+fn every_metric_is_there_with_help_and_type() {
+    let mut stats = Stats::default();
+    stats.call_ended(&cdr::tests::record());
+    stats.trunk_state(TrunkId(0), Some(Duration::from_millis(20)));
+    let page = page(&stats);
+    for metric in OWN {
+        for line in ["# HELP", "# TYPE"] {
+            let head = format!("{line} weebee_{} ", metric.name);
+            assert_eq!(page.matches(&head).count(), 1, "{head}");
+        }
+    }
+    for line in [
+        "weebee_sip_dropped_total 7",
+        "# HELP weebee_sip_dropped_total Help\\\\text.",
+        "weebee_pins_valid_total 3",
+        "weebee_calls_ended_total{reason=\"caller_hung_up\",direction=\"inbound\"} 1",
+        "weebee_call_seconds_bucket{le=\"10\"} 0",
+        "weebee_call_seconds_bucket{le=\"60\"} 1",
+        "weebee_call_seconds_bucket{le=\"+Inf\"} 1",
+        "weebee_call_seconds_sum 60",
+        "weebee_call_seconds_count 1",
+        "weebee_call_mos_count 1",
+        "weebee_trunk_up{trunk=\"pb\\\"x\"} 1",
+        "weebee_trunk_round_trip_seconds{trunk=\"pb\\\"x\"} 0.02",
+        "weebee_rtp_port_pairs{state=\"used\"} 2",
+        "weebee_pin_registry_up 1",
+        "weebee_cdr_up 0",
+        "weebee_cdr_lines_waiting 4",
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line}\nin\n{page}");
+    }
+}
+
+#[test]
+fn each_line_is_a_comment_or_a_sample() {
+    let text = page(&Stats::default());
+    for line in text.lines() {
+        let sample = line.rsplit_once(' ').is_some_and(|(name, value)| {
+            name.starts_with("weebee_") && value.parse::<f64>().is_ok()
+        });
+        assert!(line.starts_with("# ") || sample, "{line:?}");
+    }
+}
+
+#[test]
+fn memory_is_measured() {
+    assert!(resident_bytes() > 1_000_000.0);
+}

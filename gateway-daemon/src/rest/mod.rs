@@ -1,0 +1,176 @@
+//! HTTP: `/health`, `/metrics`, `/calls`, `/debug/calls/ID`, and `POST /calls/ID/hangup`.
+//!
+//! Bound to loopback as a rule. A browser on the same host must not be turned against us: requests that name another
+//! host or come from a page are refused, unless they carry the token.
+
+mod guard;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use gateway_core::call::snapshot::CallSnapshot;
+use gateway_core::gateway::Command;
+use gateway_core::gateway::snapshot::GatewaySnapshot;
+use gateway_core::io::signalling::GatewayHandle;
+use gateway_core::leg::end_reason::EndReason;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::app::Shared;
+use crate::cdr::{direction, sound};
+use crate::metrics::{self, Sample};
+use crate::wall::rfc3339;
+pub use guard::Guard;
+
+/// What the pages are made from.
+#[derive(Clone)]
+pub struct Rest {
+    handle: GatewayHandle,
+    shared: Arc<Shared>,
+}
+
+impl Rest {
+    /// Pages of a running gateway.
+    pub fn new(handle: GatewayHandle, shared: Arc<Shared>) -> Self {
+        Self { handle, shared }
+    }
+
+    /// Answers requests on `listener` for ever.
+    pub async fn serve(self, listener: TcpListener, guard: Guard) -> std::io::Result<()> {
+        let guard = Arc::new(guard);
+        let pages = Router::new()
+            .route("/health", get(health))
+            .route("/metrics", get(metrics_page))
+            .route("/calls", get(calls))
+            .route("/debug/calls/{id}", get(debug_call))
+            .route("/calls/{id}/hangup", post(hang_up))
+            .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such page; try /calls") })
+            .layer(middleware::from_fn_with_state(guard, guard::check))
+            .with_state(self);
+        axum::serve(listener, pages).await
+    }
+
+    async fn snapshot(&self) -> Result<GatewaySnapshot, Response> {
+        let stopped = |_| problem(StatusCode::SERVICE_UNAVAILABLE, "the gateway has stopped");
+        self.handle.snapshot().await.map_err(stopped)
+    }
+
+    async fn call(&self, id: &str) -> Result<CallSnapshot, Response> {
+        let calls = self.snapshot().await?.calls;
+        let call = calls.into_iter().find(|call| call.call.to_string() == id);
+        call.ok_or_else(|| problem(StatusCode::NOT_FOUND, "no such call; see /calls"))
+    }
+
+    fn show(&self, call: &CallSnapshot) -> Value {
+        let shared = &self.shared;
+        json!({
+            "id": call.call.to_string(),
+            "state": call.state,
+            "direction": direction(call.direction),
+            "trunk": shared.trunks.get(usize::from(call.trunk.0)),
+            "caller": shared.shower.number(call.caller.reveal()),
+            "dialled": shared.shower.number(call.dialled.reveal()),
+            "room": call.room.as_ref().map(|room| shared.shower.room(room)),
+            "since": rfc3339(call.started),
+            "seconds_answered": call.answered_for.map(|time| time.as_secs()),
+            "codec": call.codec.map(|codec| codec.row().name),
+            "muted": call.muted,
+            "mos": call.report.mos_centi.map(|mos| f64::from(mos) / 100.0),
+        })
+    }
+}
+
+async fn health(State(rest): State<Rest>) -> Response {
+    let snapshot = rest.handle.snapshot().await;
+    let draining = snapshot.as_ref().is_ok_and(|snapshot| snapshot.draining);
+    let health = rest.shared.health(draining, snapshot.is_err());
+    let status = StatusCode::from_u16(health.status()).unwrap_or(StatusCode::OK);
+    (status, axum::Json(health.json())).into_response()
+}
+
+async fn metrics_page(State(rest): State<Rest>) -> Result<Response, Response> {
+    let snapshot = rest.snapshot().await?;
+    let counters = rest.handle.counters().await.unwrap_or_default();
+    let counters: Vec<_> =
+        counters.iter().map(|counter| (counter.name, counter.help, counter.value)).collect();
+    let (pins, cdr) = rest.shared.troubles();
+    let state = rest.shared.state();
+    let page = metrics::render(&Sample {
+        snapshot: &snapshot,
+        counters: &counters,
+        ivr: state.ivr,
+        cdr: rest.shared.cdr_counters(),
+        pins_up: pins.is_none(),
+        cdr_up: cdr.is_none(),
+        stats: &state.stats,
+        trunks: &rest.shared.trunks,
+        started: rest.shared.started.as_secs_f64(),
+    });
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page).into_response())
+}
+
+async fn calls(State(rest): State<Rest>) -> Result<Response, Response> {
+    let snapshot = rest.snapshot().await?;
+    let calls: Vec<Value> = snapshot.calls.iter().map(|call| rest.show(call)).collect();
+    Ok(axum::Json(json!({ "calls": calls, "draining": snapshot.draining })).into_response())
+}
+
+async fn debug_call(
+    State(rest): State<Rest>,
+    Path(id): Path<String>,
+) -> Result<Response, Response> {
+    let call = rest.call(&id).await?;
+    let mut shown = rest.show(&call);
+    let more = json!({
+        "call_id": call.call_id,
+        "shard": call.shard.0,
+        "note": call.note,
+        "seconds_joined": call.joined_for.map(|time| time.as_secs()),
+        "hand_raised": call.hand_raised,
+        "held_by_peer": call.held_by_peer,
+        "ending": call.ending.map(|reason| reason.row().label),
+        "sound": sound(&call.report),
+    });
+    if let (Value::Object(shown), Value::Object(more)) = (&mut shown, more) {
+        shown.extend(more);
+    }
+    Ok(axum::Json(shown).into_response())
+}
+
+async fn hang_up(State(rest): State<Rest>, Path(id): Path<String>) -> Result<Response, Response> {
+    let call = rest.call(&id).await?;
+    let end = Command::End { call: call.call, reason: EndReason::Operator };
+    match rest.handle.command(end).await {
+        Ok(_) => {
+            tracing::info!(call = %call.call, "hung up by operator");
+            Ok((StatusCode::ACCEPTED, axum::Json(json!({ "id": id }))).into_response())
+        }
+        Err(error) => Err(problem(StatusCode::CONFLICT, &error.to_string())),
+    }
+}
+
+fn problem(status: StatusCode, text: &str) -> Response {
+    (status, axum::Json(json!({ "error": text }))).into_response()
+}
+
+/// Binds the HTTP socket; the error says in words what to change.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => format!(
+            "port {}/tcp on {} (HTTP) is taken by another program; end it, or choose another port: [http] listen, or \
+             --http-port in the demo",
+            address.port(),
+            address.ip(),
+        ),
+        _ => format!("HTTP on {address}: {error}; change [http] listen"),
+    })
+}
+
+#[cfg(test)]
+mod tests;
