@@ -97,6 +97,7 @@ impl Phone {
                 note: None,
             }),
             keys,
+            quiet: true,
         }
     }
 
