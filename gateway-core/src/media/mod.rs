@@ -5,8 +5,10 @@ pub mod codec;
 pub mod dtmf;
 pub mod frame;
 pub mod ingress;
+pub mod jitter;
 pub mod level;
 pub mod mixer;
+pub mod plc;
 pub mod quality;
 pub mod resample;
 #[cfg(any(test, feature = "_testkit"))]
