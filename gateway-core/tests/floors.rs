@@ -35,7 +35,7 @@ const OUTSIDE: &[&str] =
 /// One that is no longer needed fails the test too.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     (
-        "sip::endpoint",
+        "sip",
         "media::dtmf",
         "a key pressed is the same value whether it came by INFO or by RTP",
     ),
