@@ -32,6 +32,7 @@ use crate::phone::target::Target;
 
 /// Arguments of `weebee call`.
 #[derive(Debug, Args)]
+#[command(args_override_self = true)]
 pub struct CallArguments {
     /// Whom to call: sip:pin@127.0.0.1:5060, sip:600@pbx.example;transport=tcp.
     uri: String,

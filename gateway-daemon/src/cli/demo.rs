@@ -66,7 +66,7 @@ impl Demo {
             "\n  WeeBee is running. Dial   sip:pin@127.0.0.1:{port}   (UDP or TCP)\n\
              \x20 PIN of the room \"tea\":   {}   then #      (host PIN: {})\n\n\
              \x20 Without any phone, in another terminal (twice, and the two hear each other):\n\
-             \x20   weebee call sip:pin@127.0.0.1:{port} --pin {} --duration 20\n\n\
+             \x20   {} call sip:pin@127.0.0.1:{port} --pin {} --duration 20\n\n\
              \x20 From an Asterisk on this host:\n\
              \x20   chan_sip, sip.conf:      [weebee]\n\
              \x20                            type=peer\n\
@@ -82,6 +82,7 @@ impl Demo {
              \x20 Settings:    {}      Ctrl-C ends it.\n",
             grouped(&guest),
             grouped(&host),
+            program(),
             guest.digits.reveal(),
             self.config.display(),
         );
@@ -110,6 +111,11 @@ impl Demo {
         };
         Ok((pin(Role::Guest)?, pin(Role::Host)?))
     }
+}
+
+/// How this program was called, for lines to be copied.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "weebee".to_owned())
 }
 
 fn configuration(sip_port: u16, http_port: u16) -> String {
