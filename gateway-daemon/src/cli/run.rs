@@ -1,5 +1,6 @@
 //! `weebee run`: from a configuration to a running gateway, or to sentences that say why not.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -120,7 +121,11 @@ async fn asked_to_stop() {
 fn start_log(log: &Log) -> Result<(), String> {
     let filter = std::env::var("WEEBEE_LOG").unwrap_or_else(|_| log.filter.clone());
     let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let ansi = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(ansi)
+        .with_writer(std::io::stderr);
     let set = if log.json { lines.json().try_init() } else { lines.try_init() };
     set.map_err(|error| error.to_string())
 }

@@ -55,6 +55,7 @@ fn the_line_is_opened_before_it_is_joined_and_closed_after_it_is_left() {
         role: Role::Guest,
         label: Pii::default(),
         codec: CodecKind::Pcma,
+        codecs: vec![CodecKind::Pcma],
         policy: RoomPolicy::default(),
     };
     backend.open_leg(now, leg, ask, Rng::from_number(1)).expect("always");
