@@ -290,3 +290,6 @@ const PHASES: u64 = 4;
 const PERIODS_CAUGHT_UP: u32 = 3;
 /// Keys, a report, a play that ended, and a detachment between two drains.
 const OUTPUTS_PER_CALL: usize = 4;
+
+#[cfg(test)]
+mod tests;
