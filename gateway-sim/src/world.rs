@@ -1,0 +1,575 @@
+//! The world: virtual time in steps of 5 ms, the gateway and one shard, the PIN dialogue, phones behind links.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use gateway_core::base::ids::{CallKey, ListenerId, ShardId};
+use gateway_core::base::limits::RTP_DATAGRAM_BYTES_MAX;
+use gateway_core::base::rng::Rng;
+use gateway_core::base::time::{Tick, WallClock};
+use gateway_core::gateway::{Event, Gateway, Input, Output};
+use gateway_core::leg::backend::{Role, RoomName};
+use gateway_core::leg::media::SocketKind;
+use gateway_core::media::clip::ClipLibrary;
+use gateway_core::shard::{Shard, ShardConfig};
+use gateway_core::sip::endpoint::{TransportInput, TransportOutput};
+use gateway_daemon::ivr::{Action, Ivr};
+use gateway_daemon::pin::{Grant, Refusal, Verdict};
+use sha2::{Digest, Sha256};
+
+use crate::ladder::Ladder;
+use crate::link::Link;
+use crate::logs::LogCatcher;
+use crate::phone::text::Message;
+use crate::phone::{Phone, PhoneOutput, Stage};
+use crate::plan::WorldPlan;
+use crate::watch::{Tally, Watch};
+
+mod settings;
+
+/// What became of a world.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// The conversation.
+    pub ladder: Ladder,
+    /// SHA-256 over everything sent by anybody and every event, with its time.
+    pub transcript: [u8; 32],
+    /// What the checkers found wrong. Empty is good.
+    pub faults: Vec<String>,
+    /// What they judged.
+    pub tally: Tally,
+    /// Virtual time it took.
+    pub lasted: Duration,
+}
+
+/// Runs a plan to its end, with every log line caught.
+pub fn run(plan: WorldPlan) -> Outcome {
+    let logs = LogCatcher::default();
+    tracing::subscriber::with_default(logs.clone(), || {
+        let mut world = World::new(plan);
+        world.run();
+        world.outcome(&logs)
+    })
+}
+
+struct World {
+    plan: WorldPlan,
+    start: Instant,
+    elapsed: Duration,
+    gateway: Gateway,
+    shard: Shard,
+    ivr: Ivr,
+    phones: Vec<Seat>,
+    rng: Rng,
+    on_the_way: BTreeMap<(Duration, u64), Packet>,
+    serial: u64,
+    sockets: BTreeMap<SocketAddr, CallKey>,
+    lookups: BTreeMap<(Duration, u64), Verdict>,
+    actions: VecDeque<Action>,
+    next_wall_clock: Duration,
+    watch: Watch,
+    ladder: Ladder,
+    transcript: Sha256,
+}
+
+/// A phone, its links and the address it is seen at.
+struct Seat {
+    phone: Phone,
+    up: Link,
+    down: Link,
+    public: IpAddr,
+    behind_nat: bool,
+}
+
+/// A datagram between a phone and the gateway.
+struct Packet {
+    seat: usize,
+    from: SocketAddr,
+    to: SocketAddr,
+    bytes: Vec<u8>,
+}
+
+impl World {
+    fn new(plan: WorldPlan) -> Self {
+        let start = Instant::now();
+        let root = Rng::from_number(plan.seed);
+        let gateway = Gateway::new(settings::gateway(&plan, clips()), start, root.fork("gateway"));
+        let seats = plan.phones.iter().map(|(phone, up, down)| {
+            let index = phone.index;
+            let public = Ipv4Addr::new(198, 51, 100, 10 + index as u8);
+            let private = Ipv4Addr::new(10, 0, 0, 10 + index as u8);
+            let written = if phone.behind_nat { private } else { public };
+            let written = SocketAddr::new(written.into(), PHONE_SIP_PORT);
+            Seat {
+                phone: Phone::new(phone.clone(), written, settings::GATEWAY),
+                up: Link::new(*up, root.fork(&format!("link/up/{index}"))),
+                down: Link::new(*down, root.fork(&format!("link/down/{index}"))),
+                public: public.into(),
+                behind_nat: phone.behind_nat,
+            }
+        });
+        Self {
+            start,
+            elapsed: Duration::ZERO,
+            gateway,
+            shard: Shard::new(ShardConfig { calls_max: 16, rooms_max: 4 }, start),
+            ivr: Ivr::new(Arc::new(settings::policy(&plan))),
+            phones: seats.collect(),
+            rng: root.fork("world"),
+            on_the_way: BTreeMap::new(),
+            serial: 0,
+            sockets: BTreeMap::new(),
+            lookups: BTreeMap::new(),
+            actions: VecDeque::new(),
+            next_wall_clock: Duration::ZERO,
+            watch: Watch::default(),
+            ladder: Ladder::default(),
+            transcript: Sha256::new(),
+            plan,
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.start + self.elapsed
+    }
+
+    fn run(&mut self) {
+        while !self.is_over() && self.elapsed < PATIENCE {
+            self.step();
+        }
+        if !self.is_over() {
+            self.watch.fault(format!("still busy after {PATIENCE:?}: {:?}", self.leftovers()));
+        }
+        // Everything must have healed: 64*T1 and a little more, in which nothing new happens.
+        let heal = self.elapsed + Duration::from_secs(33);
+        while self.elapsed < heal {
+            self.step();
+        }
+        if let Some(left) = self.leftovers() {
+            self.watch.fault(format!("not empty after 64*T1: {left}"));
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.phones.iter().all(|seat| seat.is_quiet())
+            && self.on_the_way.is_empty()
+            && self.gateway.is_idle()
+            && self.sockets.is_empty()
+    }
+
+    /// What still lives and should not.
+    fn leftovers(&self) -> Option<String> {
+        let look = self.gateway.snapshot(self.now());
+        let left = [
+            ("calls", look.calls.len()),
+            ("rooms", look.rooms.len()),
+            ("dialogs", look.dialogs),
+            ("ports in use", look.ports_used),
+            ("sockets", self.sockets.len()),
+            ("PIN dialogues", self.ivr.dialogues()),
+            ("shard ticks", usize::from(self.shard.poll_timeout().is_some())),
+            ("busy gateway", usize::from(!self.gateway.is_idle())),
+            ("phones", self.phones.iter().filter(|seat| !seat.is_quiet()).count()),
+        ];
+        let left: Vec<String> = left
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(what, count)| format!("{count} {what}"))
+            .collect();
+        (!left.is_empty()).then(|| left.join(", "))
+    }
+
+    /// One step of time: everything that is due, in a fixed order.
+    fn step(&mut self) {
+        self.elapsed = self.next_moment();
+        self.set_wall_clock();
+        self.deliver();
+        for index in 0..self.phones.len() {
+            self.phones[index].phone.tick(self.elapsed);
+            self.drain_phone(index);
+        }
+        self.answer_lookups();
+        self.fire_timeouts();
+    }
+
+    /// The next 5 ms, or far ahead when nobody moves.
+    fn next_moment(&self) -> Duration {
+        let next = self.elapsed + Tick::LENGTH;
+        if !self.on_the_way.is_empty() || self.phones.iter().any(|seat| !seat.is_quiet()) {
+            return next;
+        }
+        let deadlines =
+            [self.gateway.poll_timeout(), self.shard.poll_timeout(), self.ivr.poll_timeout()];
+        let due = deadlines.into_iter().flatten().map(|(at, _)| at.duration_since(self.start));
+        let due = due.chain(self.lookups.keys().map(|(at, _)| *at)).chain([self.next_wall_clock]);
+        let ahead = due.min().unwrap_or(next).saturating_sub(self.elapsed);
+        let steps = ahead.as_micros().div_ceil(Tick::LENGTH.as_micros()).max(1);
+        self.elapsed + Tick::LENGTH * u32::try_from(steps).unwrap_or(1)
+    }
+
+    fn set_wall_clock(&mut self) {
+        if self.elapsed < self.next_wall_clock {
+            return;
+        }
+        self.next_wall_clock = self.elapsed + Duration::from_secs(1);
+        let stepped = match self.plan.knobs.clock_step {
+            Some((at, seconds)) if self.elapsed >= at => seconds,
+            _ => 0,
+        };
+        let unix = BIRTH.saturating_add_signed(stepped) * 1_000_000;
+        let unix = Duration::from_micros(unix) + self.elapsed;
+        let wall = WallClock { unix };
+        self.gateway.handle_input(self.now(), Input::WallClock(wall));
+        self.settle();
+        self.shard.set_wall_clock(self.now(), wall);
+        self.settle();
+    }
+
+    fn deliver(&mut self) {
+        while let Some(entry) = self.on_the_way.first_entry() {
+            if entry.key().0 > self.elapsed {
+                return;
+            }
+            let packet = entry.remove();
+            if packet.to.ip() == settings::GATEWAY.ip() {
+                self.to_gateway(&packet);
+            } else {
+                self.to_phone(&packet);
+            }
+        }
+    }
+
+    fn to_gateway(&mut self, packet: &Packet) {
+        let now = self.now();
+        if packet.to == settings::GATEWAY {
+            if let Some(message) = Message::read(&packet.bytes) {
+                self.watch.sip_in(&message);
+            }
+            let input = TransportInput::Datagram {
+                listener: ListenerId(0),
+                from: packet.from,
+                bytes: &packet.bytes,
+            };
+            self.gateway.handle_input(now, Input::Sip(input));
+        } else if let Some((call, kind)) = self.socket(packet.to) {
+            self.shard.handle_packet(now, call, kind, packet.from, &packet.bytes);
+        }
+        self.settle();
+    }
+
+    /// The call whose RTP port this is, or the one below it.
+    fn socket(&self, local: SocketAddr) -> Option<(CallKey, SocketKind)> {
+        let rtp = SocketAddr::new(local.ip(), local.port() & !1);
+        let kind = if rtp == local { SocketKind::TrunkRtp } else { SocketKind::TrunkRtcp };
+        self.sockets.get(&rtp).map(|call| (*call, kind))
+    }
+
+    fn to_phone(&mut self, packet: &Packet) {
+        let elapsed = self.elapsed;
+        let seat = &mut self.phones[packet.seat];
+        match seat.inner_port(packet.to.port()) {
+            PHONE_SIP_PORT => seat.phone.on_sip(elapsed, &packet.bytes),
+            port if port % 2 == 0 => seat.phone.on_rtp(elapsed, &packet.bytes),
+            _ => {}
+        }
+        self.drain_phone(packet.seat);
+    }
+
+    fn drain_phone(&mut self, index: usize) {
+        let name = format!("phone{index}");
+        while let Some(output) = self.phones[index].phone.poll_output() {
+            match output {
+                PhoneOutput::Note(text) => self.ladder.note(self.elapsed, &name, &text),
+                PhoneOutput::Sip(bytes) => {
+                    let from = self.phones[index].outer(PHONE_SIP_PORT);
+                    let what = summary(&bytes);
+                    let lost = self.send_up(index, from, settings::GATEWAY, bytes);
+                    self.ladder.message(self.elapsed, &name, "gateway", &what, lost);
+                }
+                PhoneOutput::Rtp { from_port, to, bytes } => {
+                    let from = self.phones[index].outer(from_port);
+                    self.send_up(index, from, to, bytes);
+                }
+            }
+        }
+    }
+
+    fn send_up(&mut self, seat: usize, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) -> bool {
+        let fate = self.phones[seat].up.carry();
+        self.carry(fate, Packet { seat, from, to, bytes })
+    }
+
+    /// From the gateway to whoever has this address. False: nobody has, or the link lost it.
+    fn send_down(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) -> bool {
+        self.write_down("down", &[to.to_string().as_bytes(), &bytes]);
+        let Some(seat) = self.phones.iter().position(|seat| seat.public == to.ip()) else {
+            return true;
+        };
+        let fate = self.phones[seat].down.carry();
+        self.carry(fate, Packet { seat, from, to, bytes })
+    }
+
+    fn carry(&mut self, fate: Vec<Duration>, packet: Packet) -> bool {
+        self.write_down("packet", &[&packet.bytes]);
+        let lost = fate.is_empty();
+        for delay in fate {
+            self.serial += 1;
+            let Packet { seat, from, to, ref bytes } = packet;
+            let copy = Packet { seat, from, to, bytes: bytes.clone() };
+            self.on_the_way.insert((self.elapsed + delay, self.serial), copy);
+        }
+        lost
+    }
+
+    fn answer_lookups(&mut self) {
+        while let Some(entry) = self.lookups.first_entry() {
+            if entry.key().0 > self.elapsed {
+                return;
+            }
+            let ((_, ticket), verdict) = entry.remove_entry();
+            let actions = self.ivr.lookup_done(self.now(), ticket, Ok(verdict));
+            self.actions.extend(actions);
+            self.settle();
+        }
+    }
+
+    fn fire_timeouts(&mut self) {
+        let now = self.now();
+        for round in 0.. {
+            let gateway = self.gateway.poll_timeout().filter(|(at, _)| *at <= now);
+            let shard = self.shard.poll_timeout().filter(|(at, _)| *at <= now);
+            let ivr = self.ivr.poll_timeout().filter(|(at, _)| *at <= now);
+            if gateway.is_some() {
+                self.gateway.handle_timeout(now);
+            }
+            if shard.is_some() {
+                self.shard.handle_timeout(now);
+            }
+            if ivr.is_some() {
+                let actions = self.ivr.handle_timeout(now);
+                self.actions.extend(actions);
+            }
+            if gateway.or(shard).or(ivr).is_none() {
+                return;
+            }
+            self.settle();
+            if round > ROUNDS_MAX {
+                let why = gateway.or(shard).or(ivr).map(|(_, why)| why);
+                return self
+                    .watch
+                    .fault(format!("{:?}: deadline {why:?} never ends", self.elapsed));
+            }
+        }
+    }
+
+    /// Drains gateway, shard and dialogue until nobody has anything to say.
+    fn settle(&mut self) {
+        let mut buffer = [0; RTP_DATAGRAM_BYTES_MAX];
+        loop {
+            let mut quiet = true;
+            while let Some(output) = self.gateway.poll_output() {
+                quiet = false;
+                self.on_gateway(output);
+            }
+            while let Some((call, transmit)) = self.shard.poll_transmit(&mut buffer) {
+                let bytes = buffer[..transmit.length].to_vec();
+                self.on_media(call, transmit.socket, transmit.to, bytes);
+            }
+            while let Some(output) = self.shard.poll_output() {
+                quiet = false;
+                self.gateway.handle_input(self.now(), Input::FromMedia(ShardId(0), output));
+            }
+            while let Some(action) = self.actions.pop_front() {
+                quiet = false;
+                self.act(action);
+            }
+            if quiet {
+                return;
+            }
+        }
+    }
+
+    fn on_gateway(&mut self, output: Output) {
+        let now = self.now();
+        match output {
+            Output::Sip(TransportOutput::Datagram { to, bytes, .. }) => self.on_sip_out(to, bytes),
+            Output::Sip(other) => {
+                self.watch.fault(format!("a stream in a world of datagrams: {other:?}"));
+            }
+            Output::OpenMedia { call, local, .. } => {
+                let taken = self.rng.below(1_000) < self.plan.knobs.bind_fails_permille;
+                let bound = (!taken && !self.sockets.contains_key(&local)).then_some(local);
+                if bound.is_some() {
+                    self.sockets.insert(local, call);
+                }
+                self.gateway.handle_input(now, Input::MediaOpened { call, bound });
+            }
+            Output::CloseMedia { call, .. } => self.sockets.retain(|_, owner| *owner != call),
+            Output::ToMedia(_, command) => self.shard.command(now, command),
+            Output::Event(event) => self.on_event(&event),
+        }
+    }
+
+    fn on_sip_out(&mut self, to: SocketAddr, bytes: Vec<u8>) {
+        if let Some(message) = Message::read(&bytes) {
+            self.watch.sip_out(&message);
+        }
+        let what = summary(&bytes);
+        let name = match self.phones.iter().position(|seat| seat.public == to.ip()) {
+            Some(index) => format!("phone{index}"),
+            None => "nobody".to_owned(),
+        };
+        let lost = self.send_down(settings::GATEWAY, to, bytes);
+        self.ladder.message(self.elapsed, "gateway", &name, &what, lost);
+    }
+
+    fn on_media(&mut self, call: CallKey, socket: SocketKind, to: SocketAddr, bytes: Vec<u8>) {
+        let local = self.sockets.iter().find(|(_, owner)| **owner == call).map(|(local, _)| *local);
+        let Some(mut local) = local else {
+            return self.watch.fault(format!("{call} sends {socket:?} without a socket"));
+        };
+        if to.ip().is_unspecified() || to.port() == 0 {
+            return self.watch.fault(format!("{call} sends {socket:?} to {to}"));
+        }
+        match socket {
+            SocketKind::TrunkRtp => {
+                let phones: Vec<&Phone> = self.phones.iter().map(|seat| &seat.phone).collect();
+                self.watch.rtp_out(self.elapsed, call, &bytes, &phones);
+            }
+            _ => local.set_port(local.port() + 1),
+        }
+        self.send_down(local, to, bytes);
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        let phone_of =
+            |call_id: &str| self.phones.iter().position(|seat| seat.phone.call_id() == call_id);
+        self.watch.event(self.elapsed, event, phone_of);
+        let text = format!("{event:?}");
+        self.write_down("event", &[text.as_bytes()]);
+        if let Some(line) = headline(event) {
+            self.ladder.note(self.elapsed, "gateway", &line);
+        }
+        let actions = self.ivr.handle_event(self.now(), event);
+        self.actions.extend(actions);
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Command(command) => {
+                if let Err(error) = self.gateway.command(self.now(), command) {
+                    self.watch.fault(format!("the dialogue's command was refused: {error}"));
+                }
+            }
+            Action::LookUp { ticket, ask } => {
+                let verdict = self.verdict(ask.digits.reveal());
+                if let Some(delay) = self.plan.knobs.lookup {
+                    self.lookups.insert((self.elapsed + delay, ticket), verdict);
+                }
+            }
+            Action::Refused(_) => {}
+        }
+    }
+
+    fn verdict(&self, digits: &str) -> Verdict {
+        let role = match digits {
+            pin if pin == self.plan.pin => Role::Guest,
+            pin if pin == self.plan.host_pin => Role::Host,
+            _ => return Verdict::Refused(Refusal::Unknown),
+        };
+        let room = RoomName::new("tea").expect("a plain word is a room name");
+        Verdict::Valid(Grant { id: "p1".to_owned(), room, role, language: None })
+    }
+
+    fn write_down(&mut self, kind: &str, parts: &[&[u8]]) {
+        self.transcript.update(self.elapsed.as_micros().to_le_bytes());
+        self.transcript.update(kind);
+        for part in parts {
+            self.transcript.update((part.len() as u64).to_le_bytes());
+            self.transcript.update(part);
+        }
+    }
+
+    fn outcome(mut self, logs: &LogCatcher) -> Outcome {
+        let phones: Vec<&Phone> = self.phones.iter().map(|seat| &seat.phone).collect();
+        self.watch.at_end(&phones);
+        self.watch.logs(&logs.lines(), &self.plan.secrets());
+        let (faults, tally) = self.watch.into_verdict();
+        Outcome {
+            seed: self.plan.seed,
+            ladder: self.ladder,
+            transcript: self.transcript.finalize().into(),
+            faults,
+            tally,
+            lasted: self.elapsed,
+        }
+    }
+}
+
+impl Seat {
+    fn is_quiet(&self) -> bool {
+        self.phone.stage() == Stage::Gone || self.phone.is_dead()
+    }
+
+    /// The address a port of the phone is seen at.
+    fn outer(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.public, if self.behind_nat { port + NAT_SHIFT } else { port })
+    }
+
+    /// The phone's port behind one of its public ports.
+    fn inner_port(&self, port: u16) -> u16 {
+        if self.behind_nat { port.wrapping_sub(NAT_SHIFT) } else { port }
+    }
+}
+
+/// Clips are decoded once for all worlds of a process.
+fn clips() -> Arc<ClipLibrary> {
+    static CLIPS: OnceLock<Arc<ClipLibrary>> = OnceLock::new();
+    CLIPS
+        .get_or_init(|| {
+            Arc::new(ClipLibrary::embedded().expect("the built-in packs are whole: a test says so"))
+        })
+        .clone()
+}
+
+/// `INVITE (1)` or `200 INVITE (1)`, with `sdp` where there is one.
+fn summary(bytes: &[u8]) -> String {
+    let Some(message) = Message::read(bytes) else { return "noise".to_owned() };
+    let (method, cseq) = (message.method(), message.cseq());
+    let sdp = if message.body.starts_with("v=") { " sdp" } else { "" };
+    match message.status() {
+        Some(status) => format!("{status} {method} ({cseq}){sdp}"),
+        None => format!("{method} ({cseq}){sdp}"),
+    }
+}
+
+/// The event as a line, without anything personal.
+fn headline(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::RouteNeeded { call, .. } => format!("{call} wants a route"),
+        Event::Answered { call, digits, end, .. } => {
+            format!("{call} typed {} digits: {end:?}", digits.reveal().len())
+        }
+        Event::CallAnswered(call) => format!("{call} is answered"),
+        Event::CallJoined(call) => format!("{call} is in the room"),
+        Event::CallMuted(call, muted) => format!("{call} muted: {muted}"),
+        Event::HandRaised(call, raised) => format!("{call} hand: {raised}"),
+        Event::CallEnded(record) => {
+            format!("{} ended: {} {:?}", record.call, record.reason.row().label, record.status)
+        }
+        Event::TrunkState(..) => return None,
+    })
+}
+
+/// A run that is not over by then is stuck. Longer than a phone's patience with an unanswered INVITE.
+const PATIENCE: Duration = Duration::from_secs(240);
+/// Rounds of timeouts at one moment of virtual time.
+const ROUNDS_MAX: u32 = 1_000;
+const PHONE_SIP_PORT: u16 = 5_060;
+const NAT_SHIFT: u16 = 1_000;
+/// Wall time at the beginning: 2026-11-21 12:00 UTC, in seconds.
+const BIRTH: u64 = 1_795_262_400;

@@ -1,0 +1,104 @@
+//! The plan's knobs as settings of the gateway and of the PIN dialogue.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_core::gateway::GatewayConfig;
+use gateway_core::leg::backend::RoomPolicy;
+use gateway_core::leg::trunk::signal::{CodecOrder, SdpPolicy};
+use gateway_core::media::clip::{ClipLibrary, Language};
+use gateway_core::sip::endpoint::EndpointConfig;
+use gateway_core::sip::trunk::{Cidr, ListenerConfig, SipTransport, TrunkConfig, UnknownSource};
+use gateway_daemon::config::typed::Rooms;
+use gateway_daemon::ivr::policy::{PinRules, Policy, TrunkRules};
+use gateway_daemon::pin::throttle::ThrottleLimits;
+
+use crate::plan::WorldPlan;
+
+/// Where the gateway listens.
+pub(super) const GATEWAY: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5_060);
+
+const RTP_FIRST: u16 = 20_000;
+
+pub(super) fn gateway(plan: &WorldPlan, clips: Arc<ClipLibrary>) -> GatewayConfig {
+    let knobs = &plan.knobs;
+    let codec_order = match knobs.peers_codec_order {
+        true => CodecOrder::Peers,
+        false => CodecOrder::Ours,
+    };
+    GatewayConfig {
+        endpoint: endpoint(plan),
+        sdp: vec![SdpPolicy { codec_order, ..SdpPolicy::default() }],
+        rtp_ports: (RTP_FIRST, RTP_FIRST + knobs.port_pairs * 2 - 1),
+        port_rest: knobs.port_rest,
+        shards: 1,
+        media_timeout: knobs.media_timeout,
+        call_length_max: knobs.call_length_max,
+        clips,
+        backends: Vec::new(),
+    }
+}
+
+fn endpoint(plan: &WorldPlan) -> EndpointConfig {
+    let knobs = &plan.knobs;
+    let listener = ListenerConfig {
+        bind: GATEWAY,
+        transport: SipTransport::Udp,
+        advertised: None,
+        advertised_media: None,
+    };
+    let phones = Cidr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 0)), 24);
+    let trunk = TrunkConfig {
+        name: "carrier".to_owned(),
+        sources: vec![phones.expect("24 is within 32")],
+        users: Vec::new(),
+        require_both: false,
+        realm: "weebee".to_owned(),
+        peer: None,
+        transport: SipTransport::Udp,
+        credentials: None,
+        qualify_every: None,
+        session_expires: knobs.session_expires,
+        reliable_provisional: false,
+        calls_max: knobs.trunk_calls_max,
+        trusted: false,
+    };
+    EndpointConfig {
+        listeners: vec![listener],
+        trunks: vec![trunk],
+        unknown: UnknownSource::Drop,
+        user_agent: "weebee-sim".to_owned(),
+        calls_max: knobs.calls_max,
+        retry_after: Duration::from_secs(5),
+        t1: knobs.t1,
+    }
+}
+
+/// The daemon's PIN dialogue: every number asks for a PIN.
+pub(super) fn policy(plan: &WorldPlan) -> Policy {
+    let knobs = &plan.knobs;
+    let usual = RoomPolicy {
+        wait_for_host: knobs.wait_for_host,
+        members_max: knobs.members_max,
+        host_wait_max: knobs.host_wait_max,
+    };
+    Policy {
+        trunks: vec![TrunkRules {
+            name: "carrier".to_owned(),
+            trusted: false,
+            language: Language::default(),
+        }],
+        dids: Vec::new(),
+        ask_unmatched: true,
+        rooms: Rooms { usual, named: Vec::new() },
+        pin: PinRules {
+            digits: 9,
+            tries: 3,
+            first_digit: Duration::from_secs(10),
+            between_digits: Duration::from_secs(5),
+            limits: ThrottleLimits { per_caller_h: 10, per_trunk_h: 100 },
+        },
+    }
+}
