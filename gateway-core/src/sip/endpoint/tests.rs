@@ -1,4 +1,8 @@
 //! The endpoint from outside: bytes in, bytes and events out, in virtual time. One file per subject.
 
 mod basic;
+mod digest;
+mod offers;
+mod sessions;
 mod stage;
+mod streams;

@@ -254,9 +254,17 @@ impl Stage {
     }
 
     pub fn with(config: EndpointConfig) -> Self {
+        Self::with_dice(config, 1)
+    }
+
+    pub fn seeded(seed: u64) -> Self {
+        Self::with_dice(config(), seed)
+    }
+
+    fn with_dice(config: EndpointConfig, seed: u64) -> Self {
         let now = Instant::now();
         Self {
-            endpoint: Endpoint::new(config, now, Rng::from_number(1)),
+            endpoint: Endpoint::new(config, now, Rng::from_number(seed)),
             now,
             sent: VecDeque::new(),
             events: VecDeque::new(),
@@ -444,13 +452,17 @@ impl Stage {
     }
 
     pub fn call_out(&mut self) -> (DialogKey, Sent) {
+        self.call_out_with(OUR_SDP.into())
+    }
+
+    pub fn call_out_with(&mut self, offer: Vec<u8>) -> (DialogKey, Sent) {
         let invite = OutgoingInvite {
             trunk: TrunkId(0),
             target: "sip:bob@198.51.100.7".to_owned(),
             from_user: Pii::new("weebee".to_owned()),
             from_name: Pii::new("Wee \"Bee\"".to_owned()),
             headers: vec![("X-Room".to_owned(), Pii::new("tea".to_owned()))],
-            offer: OUR_SDP.into(),
+            offer,
             answer_within: Duration::from_secs(60),
         };
         let dialog = self.endpoint.invite(self.now, invite).expect("a call");
