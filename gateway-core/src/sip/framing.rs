@@ -34,6 +34,8 @@ struct Flow {
     /// A message has begun and is not whole.
     begun: Option<Instant>,
     heard: Instant,
+    /// A message was sent or received.
+    used: Instant,
     ping_at: Option<Instant>,
     armed: Option<Instant>,
 }
@@ -56,6 +58,8 @@ pub enum FlowDue {
     Ping(FlowId),
     /// Its message did not become whole in time: close.
     TooSlow(FlowId),
+    /// One of ours that nobody uses: close.
+    Unused(FlowId),
 }
 
 impl Flows {
@@ -91,8 +95,11 @@ impl Flows {
         listener: ListenerId,
         peer: SocketAddr,
     ) -> (FlowId, bool) {
-        if let Some(flow) = self.ours.get(&(listener, peer)) {
-            return (*flow, false);
+        if let Some(id) = self.ours.get(&(listener, peer)) {
+            if let Some(flow) = self.all.get_mut(id) {
+                flow.used = now;
+            }
+            return (*id, false);
         }
         let flow = FlowId(self.opened * 2 + 1);
         self.opened += 1;
@@ -127,6 +134,9 @@ impl Flows {
             (true, None) => Some(now),
             (false, _) => has_rest.then_some(now),
         };
+        if !messages.is_empty() {
+            flow.used = now;
+        }
         let is_ping = flow.parser.take_keepalives() >= 2;
         self.arm(id);
         Received::Messages(messages, is_ping)
@@ -153,6 +163,9 @@ impl Flows {
         flow.armed = None;
         if flow.begun.is_some_and(|begun| begun + MESSAGE_WITHIN <= now) {
             return Some(FlowDue::TooSlow(id));
+        }
+        if flow.used + UNUSED_MAX <= now {
+            return Some(FlowDue::Unused(id));
         }
         flow.ping_at = flow.ping_at.map(|_| now + PING_EVERY);
         self.arm(id);
@@ -182,7 +195,7 @@ impl Flows {
 impl Flow {
     fn new(now: Instant, listener: ListenerId, peer: SocketAddr, ping_at: Option<Instant>) -> Self {
         let parser = StreamParser::new(message_limits());
-        Self { listener, peer, parser, begun: None, heard: now, ping_at, armed: None }
+        Self { listener, peer, parser, begun: None, heard: now, used: now, ping_at, armed: None }
     }
 }
 
@@ -190,5 +203,7 @@ impl Flow {
 pub const MESSAGE_WITHIN: Duration = Duration::from_secs(10);
 /// Connections of one source. Full: its longest silent one is closed.
 pub const FLOWS_OF_SOURCE_MAX: usize = 64;
+/// A connection of ours without a message for so long is closed; the next message opens it again.
+const UNUSED_MAX: Duration = Duration::from_secs(600);
 /// Keep-alives on connections of ours: NAT bindings of TCP last two minutes or more.
 const PING_EVERY: Duration = Duration::from_secs(60);

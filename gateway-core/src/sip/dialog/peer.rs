@@ -52,7 +52,11 @@ impl Peer {
             remote: without_tag(headers, &HeaderName::From)?,
             cseq_local: 0,
             cseq_remote: Some(incoming.cseq),
-            target: contact(headers)?,
+            target: match headers.get(&HeaderName::Contact) {
+                // RFC 2543 did not ask for a Contact: its From is where requests go.
+                None if !incoming.via.has_rfc3261_branch() => incoming.from.uri.clone(),
+                _ => contact(headers)?,
+            },
             routes: record_routes(headers)?,
             source: path,
             translated: incoming.is_translated(path.peer),

@@ -70,6 +70,10 @@ impl Endpoint {
         while let Some(due) = self.core.flows.pop_due(now) {
             match due {
                 FlowDue::TooSlow(flow) => self.close_flow(now, flow),
+                FlowDue::Unused(flow) => {
+                    self.core.out.transport(TransportOutput::Close { flow });
+                    self.stream_closed(now, flow);
+                }
                 FlowDue::Ping(flow) => {
                     let bytes = b"\r\n\r\n".to_vec();
                     self.core.out.transport(TransportOutput::Write { flow, bytes });

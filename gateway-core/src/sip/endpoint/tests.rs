@@ -6,3 +6,5 @@ mod offers;
 mod sessions;
 mod stage;
 mod streams;
+mod torture;
+mod traps;
