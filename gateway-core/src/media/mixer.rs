@@ -9,11 +9,13 @@ use super::frame::SampleRate;
 #[derive(Clone, Copy, Debug)]
 pub struct Limiter {
     gain: f32,
+    /// Milliseconds until the gain may rise.
+    hold_ms: u8,
 }
 
 impl Default for Limiter {
     fn default() -> Self {
-        Self { gain: 1.0 }
+        Self { gain: 1.0, hold_ms: 0 }
     }
 }
 
@@ -27,8 +29,7 @@ impl Limiter {
         let mut limit = chunks.peek().map_or(1.0, |first| allowed(first));
         while let (Some(sums), Some(outs)) = (chunks.next(), outs.next()) {
             let next_limit = chunks.peek().map_or(1.0, |next| allowed(next));
-            // Down to what this and the next millisecond allow; up by a hundredth per millisecond.
-            let target = limit.min(next_limit).min(self.gain + RELEASE_PER_MS);
+            let target = self.next_gain(limit.min(next_limit));
             limit = next_limit;
             if self.gain >= 1.0 && target >= 1.0 {
                 for (out, sum) in outs.iter_mut().zip(sums) {
@@ -40,10 +41,24 @@ impl Limiter {
             let step = (target - self.gain) / sums.len() as f32;
             for (out, sum) in outs.iter_mut().zip(sums) {
                 self.gain += step;
-                *out = saturate((*sum as f32 * self.gain) as i32);
+                let lowered = (*sum as f32 * self.gain) as i32;
+                *out = lowered.clamp(-(CEILING as i32), CEILING as i32) as i16;
             }
             self.gain = target;
         }
+    }
+
+    /// Down at once to what is allowed; up by a hundredth per millisecond, but not between two periods of a voice.
+    fn next_gain(&mut self, allowed: f32) -> f32 {
+        if allowed < (self.gain * 1.02).min(1.0) {
+            self.hold_ms = HOLD_MS;
+            return allowed.min(self.gain);
+        }
+        if self.hold_ms > 0 {
+            self.hold_ms -= 1;
+            return self.gain.min(allowed);
+        }
+        allowed.min(self.gain + RELEASE_PER_MS)
     }
 
     /// Present gain, 0 to 1.
@@ -93,6 +108,8 @@ impl ComfortNoise {
 }
 
 const CEILING: u32 = 32_000;
+/// One period of the lowest voice, and a frame.
+const HOLD_MS: u8 = 20;
 const RELEASE_PER_MS: f32 = 0.01;
 /// Uniform noise of this peak has an effective value of 26, which is -62 dBov.
 const NOISE_PEAK: u32 = 45;
@@ -131,7 +148,7 @@ mod tests {
         let quiet = vec![10_000; 1_600];
         let out = limited(&mut limiter, &quiet);
         assert!(out[40] < 9_000, "not at once");
-        assert_eq!(out[900..].iter().min(), Some(&10_000), "all back within 112 ms");
+        assert_eq!(out[1_200..].iter().min(), Some(&10_000), "all back within 150 ms");
     }
 
     #[test]

@@ -21,15 +21,22 @@ pub struct Resampler {
 impl Resampler {
     /// From one rate to another. Equal rates copy.
     pub fn new(from: SampleRate, to: SampleRate) -> Self {
-        let (high, low) = (from.max(to).hz(), from.min(to).hz());
-        let factor = (high / low) as usize;
-        let filters: &'static Filters = match factor {
-            2 => &BY_2,
-            3 => &BY_3,
-            _ => &BY_6,
-        };
-        let taps: &'static [f32] = if to > from { &filters.phases } else { &filters.whole };
+        let (factor, taps) = filter(from, to);
         Self { from, to, factor, taps, line: Box::new([0.0; LINE_MAX]) }
+    }
+
+    /// Computes the filters now, so that no later [`Self::retune`] has to.
+    pub fn prepare() {
+        LazyLock::force(&BY_2);
+        LazyLock::force(&BY_3);
+        LazyLock::force(&BY_6);
+    }
+
+    /// Converts between other rates from now on, and forgets the past.
+    pub fn retune(&mut self, from: SampleRate, to: SampleRate) {
+        (self.from, self.to) = (from, to);
+        (self.factor, self.taps) = filter(from, to);
+        self.reset();
     }
 
     /// Rate of the input.
@@ -85,6 +92,16 @@ impl Resampler {
         }
         inputs / self.factor
     }
+}
+
+fn filter(from: SampleRate, to: SampleRate) -> (usize, &'static [f32]) {
+    let factor = (from.max(to).hz() / from.min(to).hz()) as usize;
+    let filters: &'static Filters = match factor {
+        2 => &BY_2,
+        3 => &BY_3,
+        _ => &BY_6,
+    };
+    (factor, if to > from { &filters.phases } else { &filters.whole })
 }
 
 fn round(value: f32) -> i16 {
