@@ -281,7 +281,7 @@ impl Gateway {
 
     /// Nothing lives: no call, no dialog, no port in use. Quarantined ports and lingering SIP transactions do not count.
     pub fn is_idle(&self) -> bool {
-        self.calls.is_empty() && self.endpoint.len() == 0 && self.ports.used() == 0
+        self.calls.is_empty() && self.endpoint.is_empty() && self.ports.used() == 0
     }
 
     /// Calls there are.

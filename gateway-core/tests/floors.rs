@@ -34,11 +34,7 @@ const OUTSIDE: &[&str] =
 /// Arrows that are against the rule and stay, each with its reason: (file's module, what it names).
 /// One that is no longer needed fails the test too.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    (
-        "sip",
-        "media::dtmf",
-        "a key pressed is the same value whether it came by INFO or by RTP",
-    ),
+    ("sip", "media::dtmf", "a key pressed is the same value whether it came by INFO or by RTP"),
     (
         "sip::offer_answer",
         "media::codec",

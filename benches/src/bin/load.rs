@@ -142,7 +142,7 @@ fn send_flood(gateway: SocketAddr, packets: usize) {
         }
         let _ = socket.send_to(text.as_bytes(), gateway);
         sent += 1;
-        if sent % 120 == 0 {
+        if sent.is_multiple_of(120) {
             let due = start + Duration::from_secs_f64(sent as f64 / 12_000.0);
             thread::sleep(due.saturating_duration_since(Instant::now()));
         }
@@ -175,7 +175,7 @@ fn noise_voice(seed: u32) -> Voice {
     let narrow: Vec<i16> = (0..240_000_u32)
         .map(|sample| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let envelope = if (sample / 2_000 + seed) % 5 == 0 { 0 } else { 3_000 };
+            let envelope = if (sample / 2_000 + seed).is_multiple_of(5) { 0 } else { 3_000 };
             ((i64::from(state >> 16) - 32_768) * envelope / 32_768) as i16
         })
         .collect();

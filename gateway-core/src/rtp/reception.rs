@@ -175,7 +175,7 @@ impl Stream {
         self.expected_at_report = self.expected();
         self.received_at_report = self.received;
         let lost = expected.saturating_sub(received);
-        let fraction = if expected == 0 { 0 } else { (lost << 8) / expected };
+        let fraction = (lost << 8).checked_div(expected).unwrap_or(0);
         ReportBlock {
             ssrc: self.ssrc,
             fraction_lost: fraction.min(255) as u8,

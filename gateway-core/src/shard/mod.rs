@@ -106,10 +106,10 @@ impl Shard {
         bytes: &[u8],
     ) {
         let Some(leg) = self.legs.get_mut(call).filter(|leg| !leg.failed) else { return };
-        let mut ingress = room_of(&mut self.rooms, leg.room());
+        let ingress = room_of(&mut self.rooms, leg.room());
         let outputs = &mut self.outputs;
         let done = guarded(|| {
-            leg.handle_packet(now, socket, from, bytes, ingress.as_deref_mut(), outputs);
+            leg.handle_packet(now, socket, from, bytes, ingress, outputs);
         });
         self.after(call, done);
     }
@@ -226,10 +226,10 @@ impl Shard {
         let phase = (self.tick.0 % PHASES) as u8;
         let wall = wall_at(self.wall, now);
         for (call, leg) in self.legs.iter_mut().filter(|(_, leg)| !leg.failed) {
-            let mut ingress = room_of(&mut self.rooms, leg.room());
+            let ingress = room_of(&mut self.rooms, leg.room());
             let outputs = &mut self.outputs;
             let done = guarded(|| {
-                leg.tick(now, wall, phase, call, ingress.as_deref_mut(), outputs);
+                leg.tick(now, wall, phase, call, ingress, outputs);
             });
             if done.is_none() {
                 fail(call, leg, outputs, &mut self.counters);

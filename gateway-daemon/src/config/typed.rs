@@ -499,14 +499,14 @@ impl Judge<'_> {
             text => Some(self.keep(section, "listen", socket_address(text, "127.0.0.1:8788"))?),
         };
         let token_file = self.path(section, "token_file");
-        if let Some(address) = listen.filter(|address| !address.ip().is_loopback()) {
-            if token_file.is_none() {
-                let what = format!(
-                    "{address} can be reached from outside; add token_file, or write \"127.0.0.1:{}\"",
-                    address.port(),
-                );
-                self.say(section, "listen", what);
-            }
+        if let Some(address) = listen.filter(|address| !address.ip().is_loopback())
+            && token_file.is_none()
+        {
+            let what = format!(
+                "{address} can be reached from outside; add token_file, or write \"127.0.0.1:{}\"",
+                address.port(),
+            );
+            self.say(section, "listen", what);
         }
         if let Some(file) = &token_file {
             let token = std::fs::read_to_string(file);

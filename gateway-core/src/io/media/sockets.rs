@@ -180,7 +180,7 @@ impl SocketTable {
 fn receive_one(
     descriptor: RawFd,
     bytes: &mut [u8],
-    control: &mut Vec<u8>,
+    control: &mut [u8],
     clocks: Clocks,
 ) -> nix::Result<Option<(Instant, SocketAddr, usize)>> {
     let mut slices = [IoSliceMut::new(bytes)];

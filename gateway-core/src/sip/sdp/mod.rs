@@ -1,7 +1,7 @@
 //! Session descriptions (RFC 8866) as values: what a peer's SDP means for one RTP session, and our own as text.
 //!
-//! [`sanitise`] mends what real devices break, `sdp-types` reads the result, [`read`] turns it into [`Description`]
-//! and [`write`] turns ours back into text. Payload types are mapped by the numbers *in the SDP*, never by habit.
+//! `sanitise` mends what real devices break, `sdp-types` reads the result, `read` turns it into [`Description`]
+//! and `write` turns ours back into text. Payload types are mapped by the numbers *in the SDP*, never by habit.
 //! Refuses: descriptions above the limits, without any media line, or with an unreadable `m=`. Keeps no state.
 
 mod read;

@@ -90,7 +90,7 @@ impl Player {
         }
         for sample in frame.samples_mut() {
             self.room_gain = towards(self.room_gain, target, step);
-            *sample = (i32::from(*sample) * self.room_gain >> 15) as i16;
+            *sample = ((i32::from(*sample) * self.room_gain) >> 15) as i16;
         }
     }
 
@@ -125,7 +125,7 @@ impl Playing {
             let count = rest.len().min(samples.len() - written);
             for (sample, clip) in samples[written..written + count].iter_mut().zip(rest) {
                 self.gain = towards(self.gain, target, step);
-                let sum = i32::from(*sample) + (i32::from(*clip) * self.gain >> 15);
+                let sum = i32::from(*sample) + ((i32::from(*clip) * self.gain) >> 15);
                 *sample = sum.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16;
             }
             written += count;
