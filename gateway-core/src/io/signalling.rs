@@ -15,7 +15,7 @@ use std::thread;
 use tokio::sync::{mpsc, oneshot};
 
 use self::bind::Bound;
-use self::driver::Driver;
+use self::driver::{Driver, UdpListener};
 use self::streams::Streams;
 use crate::base::ids::{CallKey, ListenerId, ShardId};
 use crate::base::rng::Rng;
@@ -109,7 +109,11 @@ fn build(
     let mut udp = Vec::new();
     for (listener, socket) in bound {
         match socket {
-            Bound::Udp(socket) => udp.push((listener, tokio::net::UdpSocket::from_std(socket)?)),
+            Bound::Udp(socket) => udp.push(UdpListener {
+                id: listener,
+                sender: socket.try_clone()?,
+                socket: tokio::net::UdpSocket::from_std(socket)?,
+            }),
             Bound::Tcp(socket) => {
                 streams.listen(listener, tokio::net::TcpListener::from_std(socket)?);
             }

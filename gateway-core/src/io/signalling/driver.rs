@@ -29,11 +29,20 @@ const WALL_CLOCK_EVERY: Duration = Duration::from_secs(1);
 /// Without a deadline the loop wakes this often, for no reason but safety.
 const IDLE_WAIT: Duration = Duration::from_secs(3_600);
 
+/// A UDP listener.
+pub struct UdpListener {
+    pub id: ListenerId,
+    /// For receiving: tokio knows when.
+    pub socket: UdpSocket,
+    /// The same socket for sending: tokio would refuse before it has seen the socket ready once.
+    pub sender: std::net::UdpSocket,
+}
+
 /// Everything the thread owns.
 pub struct Driver {
     pub gateway: Gateway,
     pub media: Vec<MediaHandle>,
-    pub udp: Vec<(ListenerId, UdpSocket)>,
+    pub udp: Vec<UdpListener>,
     pub streams: Streams,
     pub stream_events: mpsc::Receiver<StreamEvent>,
     pub requests: mpsc::Receiver<Request>,
@@ -110,9 +119,9 @@ impl Driver {
 
     fn datagrams(&mut self, now: Instant, socket: usize, buffer: &mut [u8]) {
         for _ in 0..DATAGRAMS_PER_TURN {
-            let Some((listener, udp)) = self.udp.get(socket) else { return };
-            let listener = *listener;
-            match udp.try_recv_from(buffer) {
+            let Some(UdpListener { id, socket, .. }) = self.udp.get(socket) else { return };
+            let listener = *id;
+            match socket.try_recv_from(buffer) {
                 Ok((length, from)) => {
                     self.counters.sip_udp_received += 1;
                     let bytes = &buffer[..length];
@@ -201,14 +210,17 @@ impl Driver {
     fn send(&mut self, now: Instant, output: TransportOutput) {
         match output {
             TransportOutput::Datagram { listener, to, bytes } => {
-                let socket = self.udp.iter().find(|(id, _)| *id == listener);
-                let Some((_, socket)) = socket else { return };
-                match socket.try_send_to(&bytes, to) {
+                let socket = self.udp.iter().find(|it| it.id == listener);
+                let Some(UdpListener { sender, .. }) = socket else { return };
+                match sender.send_to(&bytes, to) {
                     Ok(_) => self.counters.sip_udp_sent += 1,
-                    Err(_) => {
+                    Err(error) => {
                         self.counters.sip_udp_send_errors += 1;
-                        let input = TransportInput::DatagramFailed { listener, to };
-                        self.gateway.handle_input(now, Input::Sip(input));
+                        // A full buffer is a lost datagram; anything else will fail again.
+                        if error.kind() != io::ErrorKind::WouldBlock {
+                            let input = TransportInput::DatagramFailed { listener, to };
+                            self.gateway.handle_input(now, Input::Sip(input));
+                        }
                     }
                 }
             }
@@ -293,10 +305,10 @@ fn add_to(all: &mut Vec<Counter>, name: &'static str, help: &'static str, value:
 }
 
 /// The first UDP socket that has something; never ready without sockets.
-async fn readable(sockets: &[(ListenerId, UdpSocket)]) -> usize {
+async fn readable(sockets: &[UdpListener]) -> usize {
     poll_fn(|context| {
-        let is_ready = |(_, socket): &(ListenerId, UdpSocket)| {
-            matches!(socket.poll_recv_ready(context), Poll::Ready(Ok(())))
+        let is_ready = |listener: &UdpListener| {
+            matches!(listener.socket.poll_recv_ready(context), Poll::Ready(Ok(())))
         };
         match sockets.iter().position(is_ready) {
             Some(index) => Poll::Ready(index),
