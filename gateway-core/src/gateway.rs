@@ -181,7 +181,7 @@ impl Gateway {
         match input {
             Input::Sip(input) => self.endpoint.handle_input(now, input),
             Input::MediaOpened { call, bound } => self.media_opened(now, call, bound),
-            Input::FromMedia(_, event) => self.from_media(now, event),
+            Input::FromMedia(_, event) => self.media_said(now, event),
             Input::WallClock(wall) => {
                 self.wall = (wall, now);
                 self.endpoint.set_wall_clock(wall);
@@ -281,7 +281,8 @@ impl Gateway {
 
     /// Nothing lives: no call, no dialog, no port in use. Quarantined ports and lingering SIP transactions do not count.
     pub fn is_idle(&self) -> bool {
-        self.calls.is_empty() && self.endpoint.is_empty() && self.ports.used() == 0
+        let dialogs = self.endpoint.len();
+        self.calls.is_empty() && dialogs == 0 && self.ports.used() == 0
     }
 
     /// Calls there are.
@@ -415,6 +416,3 @@ impl Gateway {
         Moment { now, wall: WallClock { unix: wall.unix + now.saturating_duration_since(then) } }
     }
 }
-
-#[cfg(test)]
-mod tests;

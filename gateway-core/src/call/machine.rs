@@ -108,12 +108,22 @@ pub enum CallOutput {
     Media(ToMedia),
     /// The ports are not needed any more.
     CloseMedia,
-    /// To the backend of that name: a seat.
-    OpenLeg(String, Box<JoinRequest>, Rng),
+    /// To a backend: a seat.
+    OpenLeg(Box<SeatWish>),
     /// To the backend that holds our seat.
     Leg(LegCommand),
     /// To the owner. `CallEnded` is the last output of a call.
     Event(Event),
+}
+
+/// A seat in a conference is wanted.
+pub struct SeatWish {
+    /// Name of the backend.
+    pub backend: String,
+    /// What for.
+    pub request: JoinRequest,
+    /// Dice of the leg.
+    pub rng: Rng,
 }
 
 /// Where a call stands.

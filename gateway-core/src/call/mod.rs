@@ -9,8 +9,6 @@ pub mod snapshot;
 pub mod sound;
 pub mod story;
 mod talk;
-#[cfg(test)]
-mod tests;
 
 use std::time::{Duration, Instant};
 

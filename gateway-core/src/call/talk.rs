@@ -6,7 +6,7 @@ use crate::call::asking::Asking;
 use crate::call::event::Event;
 use crate::call::keys::MenuChoice;
 use crate::call::machine::{
-    Call, CallOutput, OWNER_ANSWERS_WITHIN, PAUSE_BEFORE_BYE, Stage, Timer, codecs_of,
+    Call, CallOutput, OWNER_ANSWERS_WITHIN, PAUSE_BEFORE_BYE, SeatWish, Stage, Timer, codecs_of,
 };
 use crate::call::sound::{CHIME_MEMBERS_MAX, Purpose};
 use crate::call::{AnswerEnd, Moment, Question, Route};
@@ -167,7 +167,7 @@ impl Call {
     pub(super) fn ask_for_seat(&mut self) {
         let (Some(route), Some(session)) = (&self.route, &self.session) else { return };
         let codecs = codecs_of(session);
-        let ask = JoinRequest {
+        let request = JoinRequest {
             room: route.room.clone(),
             role: route.role,
             label: route.label.clone(),
@@ -178,7 +178,8 @@ impl Call {
         let backend = route.backend.clone();
         self.seat = Some(codecs);
         let rng = self.rng.fork("conference");
-        self.outputs.push_back(CallOutput::OpenLeg(backend, Box::new(ask), rng));
+        let wish = Box::new(SeatWish { backend, request, rng });
+        self.outputs.push_back(CallOutput::OpenLeg(wish));
     }
 
     /// There is no seat.

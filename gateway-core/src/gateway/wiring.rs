@@ -5,12 +5,11 @@ use std::time::Instant;
 use tracing::{debug, warn};
 
 use crate::base::ids::{CallKey, DialogKey, LegKey, RoomKey};
-use crate::base::rng::Rng;
 use crate::call::event::Event;
-use crate::call::machine::{CallInput, CallOutput};
+use crate::call::machine::{CallInput, CallOutput, SeatWish};
 use crate::call::story::Birth;
 use crate::gateway::{Gateway, Output};
-use crate::leg::backend::{BackendInput, BackendOutput, JoinRefused, JoinRequest, LegCommand};
+use crate::leg::backend::{BackendInput, BackendOutput, JoinRefused, LegCommand};
 use crate::leg::media::{FromMedia, ToMedia};
 use crate::sip::endpoint::{EndpointOutput, OutgoingInvite, UaCommand, UaEvent};
 
@@ -22,7 +21,7 @@ impl Gateway {
     pub(super) fn drain(&mut self, now: Instant) {
         loop {
             if let Some(output) = self.endpoint.poll_output() {
-                self.from_endpoint(now, output);
+                self.endpoint_said(now, output);
             } else if let Some(key) = self.to_drain.pop_front() {
                 self.drain_call(now, key);
             } else if !self.drain_backends(now) {
@@ -31,7 +30,7 @@ impl Gateway {
         }
     }
 
-    fn from_endpoint(&mut self, now: Instant, output: EndpointOutput) {
+    fn endpoint_said(&mut self, now: Instant, output: EndpointOutput) {
         let event = match output {
             EndpointOutput::Transport(output) => {
                 self.outputs.push_back(Output::Sip(output));
@@ -53,7 +52,7 @@ impl Gateway {
                 let dialog = dialog_of(&event);
                 let over = matches!(event, UaEvent::Ended { .. });
                 if let Some(key) = dialog.and_then(|dialog| self.dialogs.get(dialog).copied()) {
-                    self.to_call(now, key, CallInput::Ua(event));
+                    self.tell_call(now, key, CallInput::Ua(event));
                 }
                 if let (true, Some(dialog)) = (over, dialog) {
                     self.dialogs.remove(dialog);
@@ -63,21 +62,21 @@ impl Gateway {
     }
 
     /// From a shard. Boxes are dropped here, where dropping is allowed.
-    pub(super) fn from_media(&mut self, now: Instant, event: FromMedia) {
+    pub(super) fn media_said(&mut self, now: Instant, event: FromMedia) {
         match event {
             FromMedia::Key { call, key, source } => {
-                self.to_call(now, call, CallInput::Key(key, source));
+                self.tell_call(now, call, CallInput::Key(key, source));
             }
             FromMedia::PlayDone { call, token, .. } => {
-                self.to_call(now, call, CallInput::PlayDone(token));
+                self.tell_call(now, call, CallInput::PlayDone(token));
             }
             FromMedia::Latched { call, .. } => debug!(call = %call, "first packet of the phone"),
-            FromMedia::Silent(call) => self.to_call(now, call, CallInput::Silent),
+            FromMedia::Silent(call) => self.tell_call(now, call, CallInput::Silent),
             FromMedia::Report { call, report } => {
-                self.to_call(now, call, CallInput::Report(report));
+                self.tell_call(now, call, CallInput::Report(report));
             }
             FromMedia::TrunkDetached { call, report, .. } => {
-                self.to_call(now, call, CallInput::TrunkDetached(report));
+                self.tell_call(now, call, CallInput::TrunkDetached(report));
             }
             FromMedia::Conference { call, event } => {
                 if let Some(place) = self.calls.get(call) {
@@ -87,7 +86,7 @@ impl Gateway {
             }
             FromMedia::Failed(call) => {
                 warn!(call = %call, "the media leg of this call failed; the call ends");
-                self.to_call(now, call, CallInput::Failed);
+                self.tell_call(now, call, CallInput::Failed);
             }
             FromMedia::ConferenceDetached { .. }
             | FromMedia::Replaced { .. }
@@ -95,7 +94,7 @@ impl Gateway {
         }
     }
 
-    fn to_call(&mut self, now: Instant, key: CallKey, input: CallInput) {
+    fn tell_call(&mut self, now: Instant, key: CallKey, input: CallInput) {
         let at = self.moment(now);
         match self.calls.get_mut(key) {
             Some(place) => {
@@ -109,14 +108,12 @@ impl Gateway {
     fn drain_call(&mut self, now: Instant, key: CallKey) {
         while let Some(output) = self.calls.get_mut(key).and_then(|it| it.call.poll_output()) {
             match output {
-                CallOutput::Ua(command) => self.to_endpoint(now, key, command),
+                CallOutput::Ua(command) => self.tell_endpoint(now, key, command),
                 CallOutput::Invite(invite) => self.invite(now, key, *invite),
-                CallOutput::Media(media) => self.to_shard(key, media),
+                CallOutput::Media(media) => self.tell_shard(key, media),
                 CallOutput::CloseMedia => self.close_media(now, key),
-                CallOutput::OpenLeg(backend, ask, rng) => {
-                    self.open_leg(now, key, &backend, *ask, rng);
-                }
-                CallOutput::Leg(command) => self.to_backend(now, key, command),
+                CallOutput::OpenLeg(wish) => self.open_leg(now, key, *wish),
+                CallOutput::Leg(command) => self.tell_backend(now, key, command),
                 CallOutput::Event(event) => self.event(event),
             }
         }
@@ -138,7 +135,7 @@ impl Gateway {
         self.outputs.push_back(Output::Event(event));
     }
 
-    fn to_endpoint(&mut self, now: Instant, key: CallKey, command: UaCommand) {
+    fn tell_endpoint(&mut self, now: Instant, key: CallKey, command: UaCommand) {
         // Legal: the dialog ended in the same instant, its `Ended` is on the way to the call.
         if let Err(misuse) = self.endpoint.command(now, command) {
             debug!(call = %key, %misuse, "the endpoint did not take a command");
@@ -156,10 +153,10 @@ impl Gateway {
                 None
             }
         };
-        self.to_call(now, key, CallInput::Invited(dialog));
+        self.tell_call(now, key, CallInput::Invited(dialog));
     }
 
-    fn to_shard(&mut self, key: CallKey, media: ToMedia) {
+    fn tell_shard(&mut self, key: CallKey, media: ToMedia) {
         let Some(place) = self.calls.get(key) else { return };
         self.outputs.push_back(Output::ToMedia(place.call.shard(), media));
     }
@@ -174,14 +171,15 @@ impl Gateway {
         }
     }
 
-    fn open_leg(&mut self, now: Instant, key: CallKey, backend: &str, ask: JoinRequest, rng: Rng) {
+    fn open_leg(&mut self, now: Instant, key: CallKey, wish: SeatWish) {
+        let SeatWish { backend, request, rng } = wish;
         let at = self.moment(now);
         let Some(place) = self.calls.get_mut(key) else { return };
-        let found = self.backends.iter_mut().position(|(name, _)| name == backend);
+        let found = self.backends.iter_mut().position(|(name, _)| *name == backend);
         let result = match found {
             Some(index) => {
                 place.backend = index;
-                self.backends[index].1.open_leg(now, LegKey::conference(key), ask, rng)
+                self.backends[index].1.open_leg(now, LegKey::conference(key), request, rng)
             }
             None => {
                 warn!(call = %key, backend, "no such backend");
@@ -195,7 +193,7 @@ impl Gateway {
         self.drain_backends(now);
     }
 
-    fn to_backend(&mut self, now: Instant, key: CallKey, command: LegCommand) {
+    fn tell_backend(&mut self, now: Instant, key: CallKey, command: LegCommand) {
         let Some(place) = self.calls.get(key) else { return };
         self.backends[place.backend].1.command(now, LegKey::conference(key), command);
         // At once: what it tells the shard must come before what the call tells it next.
@@ -208,23 +206,23 @@ impl Gateway {
         for index in 0..self.backends.len() {
             while let Some(output) = self.backends[index].1.poll_output() {
                 had_any = true;
-                self.from_backend(now, index, output);
+                self.backend_said(now, index, output);
             }
         }
         had_any
     }
 
-    fn from_backend(&mut self, now: Instant, index: usize, output: BackendOutput) {
+    fn backend_said(&mut self, now: Instant, index: usize, output: BackendOutput) {
         let (leg, input) = match output {
             BackendOutput::Media(leg, media) => {
-                return self.to_shard(leg.call, room_of_backend(index, media));
+                return self.tell_shard(leg.call, room_of_backend(index, media));
             }
             BackendOutput::Progress(leg, step) => (leg, CallInput::Progress(step)),
             BackendOutput::Joined(leg, facts) => (leg, CallInput::Joined(facts)),
             BackendOutput::Members(leg, change, facts) => (leg, CallInput::Members(change, facts)),
             BackendOutput::Left(leg, reason) => (leg, CallInput::Left(reason)),
         };
-        self.to_call(now, leg.call, input);
+        self.tell_call(now, leg.call, input);
     }
 }
 

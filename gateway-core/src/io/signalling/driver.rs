@@ -107,7 +107,7 @@ impl Driver {
                 }
                 Woken::Deadline => self.gateway.handle_timeout(now),
             }
-            self.from_media(now);
+            self.media_said(now);
             self.carry_away(now);
             if self.gateway.is_idle() && self.events_waiting.is_empty() {
                 for waiter in self.when_idle.drain(..) {
@@ -177,7 +177,7 @@ impl Driver {
         }
     }
 
-    fn from_media(&mut self, now: Instant) {
+    fn media_said(&mut self, now: Instant) {
         for shard in 0..self.media.len() {
             while let Some(event) = self.media[shard].try_recv() {
                 let shard = ShardId(shard as u16);
@@ -201,7 +201,7 @@ impl Driver {
                         self.ring_full(now, Some(call));
                     }
                 }
-                Output::ToMedia(shard, command) => self.to_media(now, shard, command),
+                Output::ToMedia(shard, command) => self.tell_media(now, shard, command),
                 Output::Event(event) => self.event(event),
             }
         }
@@ -255,7 +255,7 @@ impl Driver {
         media.open_sockets(call, sockets).ok().map(|()| local)
     }
 
-    fn to_media(&mut self, now: Instant, shard: ShardId, command: ToMedia) {
+    fn tell_media(&mut self, now: Instant, shard: ShardId, command: ToMedia) {
         let Some(media) = self.media.get_mut(usize::from(shard.0)) else { return };
         let Err(full) = media.send(command) else { return };
         self.ring_full(now, full.0.call());
