@@ -41,15 +41,14 @@ pub fn level(samples: &[i16]) -> f64 {
 /// Where `heard` follows `said` best: the delay in samples, the correlation there, and the gain in dB.
 pub fn find(said: &[i16], heard: &[i16], delay_max: usize) -> Match {
     let window = said.len().min(heard.len().saturating_sub(delay_max));
-    let coarse = 4;
+    let coarse = (window / 6_000).max(1);
     let at = |delay: usize, step: usize| correlation(&said[..window], &heard[delay..], step);
-    let best = (0..delay_max)
-        .step_by(2)
-        .max_by(|a, b| at(*a, coarse).0.total_cmp(&at(*b, coarse).0))
-        .unwrap_or_default();
-    let fine = (best.saturating_sub(3)..(best + 4).min(delay_max))
-        .max_by(|a, b| at(*a, 1).0.total_cmp(&at(*b, 1).0))
-        .unwrap_or(best);
+    let best_of = |delays: &mut dyn Iterator<Item = usize>, step: usize| {
+        let scored = delays.map(|delay| (delay, at(delay, step).0));
+        scored.max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(delay, _)| delay)
+    };
+    let best = best_of(&mut (0..delay_max).step_by(2), coarse);
+    let fine = best_of(&mut (best.saturating_sub(3)..(best + 4).min(delay_max)), 1);
     let (correlation, gain) = at(fine, 1);
     Match { delay: fine, correlation, gain_db: 20.0 * gain.log10() }
 }

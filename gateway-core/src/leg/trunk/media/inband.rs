@@ -70,18 +70,30 @@ impl InbandGuard {
         let Ok(samples) = self.decoder.decode(speech.payload, &mut self.pcm) else {
             return (None, None);
         };
-        let verdict = self.detector.feed(self.pcm.get(..samples).unwrap_or_default());
+        let (pressed, suspected) = self.listen(samples);
         let milliseconds = samples / self.decoder.rate().samples(1);
         if self.count == HELD_MAX {
             self.drop_oldest();
         }
         self.hold(speech, milliseconds);
-        if verdict.suspected {
+        if suspected {
             for index in 0..self.count {
                 self.held[(self.oldest + index) % HELD_MAX].is_tone = true;
             }
         }
-        (verdict.pressed, self.release())
+        (pressed, self.release())
+    }
+
+    /// In pieces: a tone that ends inside a long packet would be forgotten at the packet's end.
+    fn listen(&mut self, samples: usize) -> (Option<Key>, bool) {
+        let (mut pressed, mut suspected) = (None, false);
+        let pcm = self.pcm.get(..samples).unwrap_or_default();
+        for piece in pcm.chunks(self.decoder.rate().tick_samples()) {
+            let verdict = self.detector.feed(piece);
+            pressed = pressed.or(verdict.pressed);
+            suspected |= verdict.suspected;
+        }
+        (pressed, suspected)
     }
 
     fn hold(&mut self, speech: Uplink<'_>, milliseconds: usize) {
