@@ -61,3 +61,14 @@ fn the_configuration_in_the_readme_is_good() {
         panic!("{mistakes}");
     }
 }
+
+#[test]
+fn every_decision_stands_in_their_index() {
+    let index = fs::read_to_string(root().join("docs/decisions/README.md")).expect("it exists");
+    for (page, _) in pages() {
+        let name = page.file_name().expect("a file has a name").to_string_lossy();
+        if name.starts_with(|first: char| first.is_ascii_digit()) {
+            assert!(index.contains(&format!("({name})")), "docs/decisions/README.md lacks {name}");
+        }
+    }
+}
