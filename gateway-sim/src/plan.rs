@@ -216,7 +216,7 @@ impl PhonePlan {
             3 => typed = vec![format!("{}*{right}", digits(rng, 4))],
             _ => {}
         }
-        let talk = ms(1_500, 4_500, rng);
+        let talk = ms(4_000, 9_000, rng);
         Self {
             index,
             starts: ms(20, 1_500, rng),

@@ -21,6 +21,8 @@ pub struct Watch {
     rtp: BTreeMap<CallKey, RtpSeen>,
     faults: Vec<String>,
     tally: Tally,
+    /// After it a caller hears last words instead of the room.
+    call_length_max: Duration,
 }
 
 /// What was judged in a run: a checker that never had anything to judge proves nothing.
@@ -61,6 +63,7 @@ impl Tally {
 #[derive(Debug)]
 struct CallSeen {
     phone: usize,
+    answered: Option<Duration>,
     joined: Option<Duration>,
     ended: Vec<Duration>,
     muted: Vec<(Duration, Option<Duration>)>,
@@ -73,7 +76,18 @@ struct RtpSeen {
     timestamp: u32,
 }
 
+impl CallSeen {
+    fn new(phone: usize) -> Self {
+        Self { phone, answered: None, joined: None, ended: Vec::new(), muted: Vec::new() }
+    }
+}
+
 impl Watch {
+    /// Nothing seen yet.
+    pub fn new(call_length_max: Duration) -> Self {
+        Self { call_length_max, ..Self::default() }
+    }
+
     /// Something is wrong.
     pub fn fault(&mut self, text: String) {
         if self.faults.len() < 50 {
@@ -117,10 +131,14 @@ impl Watch {
                 let Some(phone) = phone_of(&facts.call_id) else {
                     return self.fault(format!("{call} belongs to nobody"));
                 };
-                let (joined, ended, muted) = (None, Vec::new(), Vec::new());
-                let seen = CallSeen { phone, joined, ended, muted };
+                let seen = CallSeen::new(phone);
                 if self.calls.insert(*call, seen).is_some() {
                     self.fault(format!("{call} was announced twice"));
+                }
+            }
+            Event::CallAnswered(call) => {
+                if let Some(seen) = self.calls.get_mut(call) {
+                    seen.answered = Some(at);
                 }
             }
             Event::CallJoined(call) => {
@@ -145,8 +163,8 @@ impl Watch {
                     let Some(phone) = phone_of(&record.call_id) else {
                         return self.fault(format!("a record of nobody's call: {record:?}"));
                     };
-                    let (joined, ended, muted) = (None, vec![at], Vec::new());
-                    self.calls.insert(record.call, CallSeen { phone, joined, ended, muted });
+                    let seen = CallSeen { ended: vec![at], ..CallSeen::new(phone) };
+                    self.calls.insert(record.call, seen);
                 }
             },
             _ => {}
@@ -249,6 +267,10 @@ impl Watch {
                             }) += 1;
                             peak > TONE_PEAK * NOT_HEARD
                         }
+                        Expect::Music => {
+                            tally.blocks_self += 1;
+                            peak > TONE_PEAK * OVER_MUSIC
+                        }
                     };
                     if let Some(began) = wrong.next(at, fault) {
                         let (ear, mouth) = (listener.plan.index, speaker.plan.index);
@@ -266,10 +288,16 @@ impl Watch {
     }
 
     fn expect_of_self(&self, call: &CallSeen, at: Duration) -> Expect {
-        match call.joined {
-            Some(joined) if at >= joined => Expect::Silence,
-            _ => Expect::Anything,
+        if call.joined.is_none_or(|joined| at < joined) {
+            return Expect::Anything;
         }
+        let since = at.saturating_sub(SETTLE);
+        let company = self.calls.values().any(|other| {
+            other.phone != call.phone
+                && other.joined.is_some_and(|joined| joined < since)
+                && other.ended.iter().all(|end| *end > at)
+        });
+        if company { Expect::Silence } else { Expect::Music }
     }
 
     fn expect(
@@ -284,6 +312,7 @@ impl Watch {
         let there = |seen: &CallSeen| {
             seen.joined.is_some_and(|joined| joined <= from)
                 && seen.ended.iter().all(|end| *end >= to)
+                && seen.answered.is_some_and(|answered| answered + self.call_length_max >= to)
         };
         if !there(ear) || !there(talker) {
             return Expect::Anything;
@@ -334,6 +363,8 @@ enum Expect {
     Anything,
     Tone,
     Silence,
+    /// Nothing of the tone, but perhaps music whose notes brush it.
+    Music,
 }
 
 /// A fault is five wrong blocks (1 s) in a row: shorter ones are lost packets and passing clips.
@@ -366,5 +397,10 @@ const HOLD_GRACE: Duration = Duration::from_millis(300);
 const HEARD: f64 = 0.1;
 /// Share that counts as not heard: -30 dB.
 const NOT_HEARD: f64 = 0.03;
+/// Share that even music never reaches: -10 dB.
+const OVER_MUSIC: f64 = 0.3;
 /// Timestamps may go on during a hold of this many samples at 8 kHz.
 const LONGEST_STEP: u32 = 8_000 * 120;
+
+#[cfg(test)]
+mod tests;

@@ -126,7 +126,7 @@ impl World {
             lookups: BTreeMap::new(),
             actions: VecDeque::new(),
             next_wall_clock: Duration::ZERO,
-            watch: Watch::default(),
+            watch: Watch::new(plan.knobs.call_length_max),
             ladder: Ladder::default(),
             transcript: Sha256::new(),
             plan,
