@@ -23,7 +23,7 @@ pub struct Calling {
     /// Its transaction. Lingers after the 2xx, for forks.
     pub(super) transaction: Option<TransactionId>,
     pub(super) request: Request,
-    path: Path,
+    pub(super) path: Path,
     cancelling: Cancelling,
     /// A provisional response came: a CANCEL may be sent (§9.1).
     is_heard: bool,
@@ -93,8 +93,12 @@ impl Dialog {
         core.add_abilities(&mut request.headers);
         session_timer::ask(&mut request.headers, wish, None);
         build::set_request_body(&mut request, "application/sdp", &call.offer);
-        let transaction = core.send(now, request.clone(), path, Owner::Dialog(key));
         let mut dialog = Self::new(key, trunk, Phase::Calling, peer);
+        let transaction = dialog.dispatch(now, core, request.clone(), path);
+        // A CANCEL copies what was really sent, and goes the same way.
+        let sent = transaction.and_then(|id| core.transactions.sent_request(id));
+        let (request, path) =
+            sent.map_or((request, path), |(request, path)| (request.clone(), path));
         dialog.outgoing = Some(Box::new(Calling {
             transaction,
             request,

@@ -30,7 +30,7 @@ use super::endpoint::core::Core;
 use super::endpoint::{DialogEnd, UaEvent};
 use super::outbox::Path;
 use super::transaction::{Outcome, TransactionEvent, TransactionId};
-use super::wire::{HeaderName, Incoming, Method, Response, build, text};
+use super::wire::{HeaderName, Incoming, Method, Request, Response, build, text};
 use crate::base::ids::{DialogKey, TrunkId};
 use crate::base::time::Why;
 use crate::base::timers::Timers;
@@ -67,6 +67,8 @@ pub struct Dialog {
     session: Option<Session>,
     /// Their Allow lists UPDATE.
     knows_update: bool,
+    /// A large request on a stream, as it would be by datagram.
+    detour: Option<(TransactionId, Box<Request>, Path)>,
     keyring: Keyring,
     /// Challenges answered in a row.
     proofs: u8,
@@ -160,6 +162,7 @@ impl Dialog {
             local_sdp: Vec::new(),
             session: None,
             knows_update: false,
+            detour: None,
             keyring: Keyring::default(),
             proofs: 0,
             timers: Timers::default(),
@@ -267,6 +270,10 @@ impl Dialog {
 
     /// Something happened to a request of ours.
     pub fn handle_transaction(&mut self, now: Instant, core: &mut Core, event: TransactionEvent) {
+        if matches!(event.outcome, Outcome::Undeliverable) && self.leave_detour(now, core, event.id)
+        {
+            return;
+        }
         if let Outcome::Response(response) = &event.outcome {
             if matches!(response.status.code(), 401 | 407) {
                 if self.prove(now, core, event.id, response) {

@@ -18,7 +18,54 @@ impl Dialog {
         path: Path,
     ) -> Option<TransactionId> {
         self.sign(core, &mut request);
-        core.send(now, request, path, Owner::Dialog(self.key))
+        self.dispatch(now, core, request, path)
+    }
+
+    /// Sends a request as it is; a large one by a stream, where the trunk wants that.
+    pub(super) fn dispatch(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        request: Request,
+        path: Path,
+    ) -> Option<TransactionId> {
+        let owner = Owner::Dialog(self.key);
+        let Some((large, stream)) = core.stream_instead(now, self.trunk, &request, path) else {
+            return core.send(now, request, path, owner);
+        };
+        let id = core.send(now, large, stream, owner)?;
+        self.detour = Some((id, Box::new(request), path));
+        Some(id)
+    }
+
+    /// The stream for a large request could not be had: the same request by datagram (§18.1.1). `false`: it had
+    /// not gone by one.
+    pub(super) fn leave_detour(
+        &mut self,
+        now: Instant,
+        core: &mut Core,
+        id: TransactionId,
+    ) -> bool {
+        let Some((_, request, path)) = self.detour.take_if(|(detour, ..)| *detour == id) else {
+            return false;
+        };
+        let again = core.send(now, *request, path, Owner::Dialog(self.key));
+        self.follow(id, again);
+        true
+    }
+
+    /// Whoever waits for one transaction waits for another one instead.
+    fn follow(&mut self, old: TransactionId, new: Option<TransactionId>) {
+        if let Some(calling) = &mut self.outgoing
+            && calling.transaction == Some(old)
+        {
+            calling.transaction = new;
+        }
+        if let Some(offering) = &mut self.offering
+            && offering.transaction == Some(old)
+        {
+            offering.transaction = new;
+        }
     }
 
     fn sign(&mut self, core: &mut Core, request: &mut Request) {
@@ -68,17 +115,13 @@ impl Dialog {
         self.sign(core, &mut request);
         core.transactions.disown(id);
         let again = core.send(now, request.clone(), path, Owner::Dialog(self.key));
-        if let Some(calling) = &mut self.outgoing
-            && calling.transaction == Some(id)
+        if self.is_first_invite(id)
+            && let Some(calling) = &mut self.outgoing
         {
-            calling.transaction = again;
             calling.request = request;
+            calling.path = path;
         }
-        if let Some(offering) = &mut self.offering
-            && offering.transaction == Some(id)
-        {
-            offering.transaction = again;
-        }
+        self.follow(id, again);
         again
     }
 }

@@ -153,14 +153,15 @@ pub enum UaEvent {
         /// SDP, if it had one.
         sdp: Option<Vec<u8>>,
     },
-    /// UAC: a 2xx came and was acknowledged (with the answer given by `UaCommand::Answer`, if it carried an offer).
+    /// UAC: a 2xx came and was acknowledged. If our INVITE had no offer, theirs came as `Offered` first and the ACK
+    /// carried the `UaCommand::Answer`. Without `sdp`: the description of an earlier `Progress` holds.
     Answered {
         /// The dialog.
         dialog: DialogKey,
         /// SDP, if it had one.
         sdp: Option<Vec<u8>>,
     },
-    /// UAS: the ACK of our 2xx came.
+    /// UAS: the ACK of our 2xx came: the first of the dialog always, later ones where our 2xx carried an offer.
     Acknowledged {
         /// The dialog.
         dialog: DialogKey,
@@ -201,14 +202,15 @@ pub enum UaEvent {
         /// The key.
         key: Key,
     },
-    /// The dialog is over. Always the last event of a dialog, exactly once.
+    /// The dialog is over. Always the last event of a dialog, exactly once; what the wire still needs (a CANCEL, an ACK
+    /// to wait for, a repeated BYE) goes on without the owner. Commands to it are answered `NoSuchDialog`.
     Ended {
         /// The dialog.
         dialog: DialogKey,
         /// How.
         how: DialogEnd,
     },
-    /// A trunk answers OPTIONS again, or no longer.
+    /// A trunk answers OPTIONS again, or no longer. Told when that changes.
     TrunkState {
         /// The trunk.
         trunk: TrunkId,
@@ -286,7 +288,8 @@ pub enum UaCommand {
         /// 488 as a rule.
         status: u16,
     },
-    /// Our own offer inside the dialog (re-INVITE); glare is retried inside.
+    /// Our own offer inside the dialog (re-INVITE); glare is retried inside. It waits while another offer is open; a
+    /// newer one takes the place of one that waits.
     Offer {
         /// The dialog.
         dialog: DialogKey,

@@ -1,6 +1,7 @@
 //! What all dialogs share: settings, dice, transactions, the way out. Writes the parts of messages that are the same
 //! for all: Via, Contact, User-Agent, Allow.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -27,6 +28,8 @@ pub struct Core {
     pub rng: Rng,
     /// Connections.
     pub flows: Flows,
+    /// Trunks whose large requests leave datagrams for a stream (RFC 3261 §18.1.1).
+    pub large_over_streams: BTreeSet<TrunkId>,
     sites: Vec<Site>,
 }
 
@@ -64,7 +67,15 @@ impl Core {
             .collect();
         let transactions = Transactions::new(config.t1);
         let out = Outbox::default();
-        Self { config, out, transactions, rng, flows: Flows::default(), sites }
+        Self {
+            config,
+            out,
+            transactions,
+            rng,
+            flows: Flows::default(),
+            large_over_streams: BTreeSet::new(),
+            sites,
+        }
     }
 
     /// A request with Via, Max-Forwards and User-Agent, to be sent by `path`.
@@ -188,6 +199,28 @@ impl Core {
         u16::try_from(at).ok().map(ListenerId)
     }
 
+    /// The stream to take instead of datagrams for a request over [`DATAGRAM_REQUEST_BYTES_MAX`], with the request
+    /// that says so in its Via. `None`: it stays as it is.
+    pub fn stream_instead(
+        &mut self,
+        now: Instant,
+        trunk: TrunkId,
+        request: &Request,
+        path: Path,
+    ) -> Option<(Request, Path)> {
+        if path.flow.is_some() || !self.large_over_streams.contains(&trunk) {
+            return None;
+        }
+        if build::encode_request(request).len() <= DATAGRAM_REQUEST_BYTES_MAX {
+            return None;
+        }
+        let listener = self.listener_for(SipTransport::Tcp, path.peer)?;
+        let stream = self.connect(now, listener, path.peer);
+        let mut request = request.clone();
+        self.renew_via(&mut request, stream);
+        Some((request, stream))
+    }
+
     /// Settings of a trunk.
     pub fn trunk(&self, id: TrunkId) -> Option<&TrunkConfig> {
         self.config.trunks.get(usize::from(id.0))
@@ -269,6 +302,8 @@ pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK"
 pub const SUPPORTED: &str = "100rel, timer";
 const KNOWN_EXTENSIONS: [&str; 2] = ["100rel", "timer"];
 const SIP_PORT: u16 = 5060;
+/// RFC 3261 §18.1.1: what fits any path without fragments, when the path is not known.
+const DATAGRAM_REQUEST_BYTES_MAX: usize = 1_300;
 /// User part of our Contact.
 const CONTACT_USER: &str = "weebee";
 /// 36^16 branches: enough that none repeats in the life of the universe's calls.

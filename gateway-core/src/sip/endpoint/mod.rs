@@ -118,6 +118,16 @@ impl Endpoint {
         let _ = wall;
     }
 
+    /// Sends requests of this trunk that are larger than 1,300 bytes over TCP instead of UDP (RFC 3261 §18.1.1), and
+    /// by UDP after all when no connection can be had. Off at first: most PBXs in the field listen on UDP alone, and
+    /// a firewall that swallows the connection would cost such a call its time.
+    pub fn send_large_over_streams(&mut self, trunk: TrunkId, is_wanted: bool) {
+        match is_wanted {
+            true => self.core.large_over_streams.insert(trunk),
+            false => self.core.large_over_streams.remove(&trunk),
+        };
+    }
+
     /// Stops taking new calls: 503 with Retry-After.
     pub fn drain(&mut self) {
         self.is_draining = true;

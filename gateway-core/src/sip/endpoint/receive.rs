@@ -22,7 +22,7 @@ impl Endpoint {
     pub(super) fn request(&mut self, now: Instant, sender: Sender, path: Path, request: Request) {
         let incoming = match Incoming::read(request, path.peer) {
             Ok(incoming) => incoming,
-            Err((request, fault)) => return self.malformed(sender, path, &request, fault),
+            Err(fault) => return self.malformed(sender, path, &fault.0, fault.1),
         };
         match incoming.method() {
             Method::Ack => return self.ack(now, sender, path, &incoming),

@@ -36,12 +36,15 @@ pub enum Malformed {
 
 impl Incoming {
     /// Reads a request that came from `source`, and stamps `received` and `rport` into its top Via.
-    pub fn read(mut request: Request, source: SocketAddr) -> Result<Self, (Request, Malformed)> {
+    pub fn read(
+        mut request: Request,
+        source: SocketAddr,
+    ) -> Result<Self, Box<(Request, Malformed)>> {
         match Self::fields(&mut request, source) {
             Ok((via, from, to, call_id, cseq, max_forwards)) => {
                 Ok(Self { request, via, from, to, call_id, cseq, max_forwards })
             }
-            Err(fault) => Err((request, fault)),
+            Err(fault) => Err(Box::new((request, fault))),
         }
     }
 

@@ -381,3 +381,35 @@ fn two_calls_do_not_meet() {
     t.expect_end(DialogEnd::Cancelled);
     assert_eq!(t.endpoint.len(), 1);
 }
+
+/// A day of mixed traffic as text.
+fn transcript(seed: u64) -> String {
+    let mut t = Stage::seeded(seed);
+    let mut said = String::new();
+    let mut note = |t: &mut Stage| said.extend(t.sent.drain(..).map(|sent| sent.text));
+    for number in 0..30 {
+        let call = format!("call-{number}");
+        t.recv(invite().call(&call).branch(&format!("z9hG4bK{number}")).header("Supported: timer"));
+        let dialog = t.invited();
+        match number % 3 {
+            0 => t.accept(dialog),
+            1 => t.ring(dialog),
+            _ => t.end(dialog),
+        }
+        note(&mut t);
+        let invite = t.call_out().1;
+        t.sent.push_back(invite);
+        t.run_for(millis(700));
+        note(&mut t);
+        t.events.clear();
+    }
+    t.run_for(secs(100));
+    note(&mut t);
+    said
+}
+
+#[test]
+fn the_same_seed_says_the_same_bytes() {
+    assert_eq!(transcript(5), transcript(5));
+    assert_ne!(transcript(5), transcript(6));
+}

@@ -217,3 +217,34 @@ fn connections_of_ours_are_kept_alive() {
     t.run_for(secs(60));
     assert!(t.sent.iter().any(|sent| sent.text == "\r\n\r\n"));
 }
+
+fn large_call(t: &mut Stage) -> Sent {
+    t.endpoint.send_large_over_streams(crate::base::ids::TrunkId(0), true);
+    t.call_out_with(format!("v=0\r\n{}", "a".repeat(1_300)).into()).1
+}
+
+#[test]
+fn a_large_request_takes_a_stream_where_the_trunk_wants_that() {
+    let mut t = Stage::new();
+    let invite = large_call(&mut t);
+    assert!(invite.must("Via").starts_with("SIP/2.0/TCP"));
+    assert!(matches!(t.raw.front(), Some(TransportOutput::Connect { .. })));
+    let small = t.call_out().1;
+    assert!(small.must("Via").starts_with("SIP/2.0/UDP"));
+    let mut t = Stage::new();
+    let invite = t.call_out_with(vec![b'a'; 2_000]).1;
+    assert!(invite.must("Via").starts_with("SIP/2.0/UDP"), "off at first");
+}
+
+#[test]
+fn a_large_request_without_a_stream_goes_by_datagram_after_all() {
+    let mut t = Stage::new();
+    let first = large_call(&mut t);
+    t.input(TransportInput::StreamClosed { flow: FlowId(1) });
+    let second = t.expect_request("INVITE");
+    assert!(second.must("Via").starts_with("SIP/2.0/UDP"));
+    assert_eq!(second.body(), first.body());
+    t.recv(t.answer(&second, 200, "bob").sdp(SDP));
+    t.expect_request("ACK");
+    assert!(matches!(t.event(), UaEvent::Answered { .. }));
+}

@@ -1,7 +1,7 @@
 use super::*;
 use crate::sip::wire::{Message, message_limits, parse_datagram};
 
-fn read(via: &str, source: &str) -> Result<Incoming, (Request, Malformed)> {
+fn read(via: &str, source: &str) -> Result<Incoming, Box<(Request, Malformed)>> {
     let text = format!(
         "OPTIONS sip:h SIP/2.0\r\nVia: {via}\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:h>\r\n\
          Call-ID: c\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
