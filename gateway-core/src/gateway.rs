@@ -49,7 +49,7 @@ pub struct GatewayConfig {
     pub rtp_ports: (u16, u16),
     /// How long a freed port pair rests before it is used again.
     pub port_rest: Duration,
-    /// Media shards.
+    /// Media shards. So far every call runs on the first: a call is not yet moved to its room's shard.
     pub shards: u16,
     /// No RTP for this long ends a call.
     pub media_timeout: Duration,

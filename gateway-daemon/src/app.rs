@@ -341,7 +341,7 @@ fn core_config(config: &Config, clips: Arc<ClipLibrary>) -> GatewayConfig {
         sdp: config.trunks.iter().map(|trunk| trunk.sdp.clone()).collect(),
         rtp_ports: config.rtp.ports,
         port_rest: PORT_REST,
-        shards: config.rtp.shards,
+        shards: 1,
         media_timeout: config.rtp.timeout,
         call_length_max: sip.call_length_max,
         clips,

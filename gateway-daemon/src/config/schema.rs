@@ -288,12 +288,6 @@ const RTP: SectionDecl = SectionDecl {
             "IP address written into SDP when it differs from the listener's (NAT). Empty: the listener's.",
         ),
         key(
-            "shards",
-            whole(1, 64, "threads"),
-            "1",
-            "Media threads. One carries hundreds of G.711 calls; more use more cores, a room stays on one.",
-        ),
-        key(
             "timeout_s",
             whole(5, 3_600, "s"),
             "60",

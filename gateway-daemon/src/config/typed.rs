@@ -82,8 +82,6 @@ pub struct Trunk {
 pub struct Rtp {
     /// First and last port.
     pub ports: (u16, u16),
-    /// Media threads.
-    pub shards: u16,
     /// Silence that ends a call.
     pub timeout: Duration,
 }
@@ -414,7 +412,6 @@ impl Judge<'_> {
         }
         Some(Rtp {
             ports,
-            shards: u16::try_from(section.whole("shards")).unwrap_or(1),
             timeout: Duration::from_secs(section.whole("timeout_s")),
         })
     }
