@@ -17,7 +17,7 @@ use crate::media::clip::Clip;
 use crate::media::codec::CodecKind;
 use crate::media::dtmf::{Key, KeySource};
 use crate::media::frame::{Frame, SampleRate};
-use crate::media::ingress::{EarKey, Heard, Ingress, SourcePacket};
+use crate::media::ingress::{EarKey, Heard, Ingress, SourceKey, SourcePacket};
 use crate::media::quality::LegReport;
 use crate::rtp::session::RtpSession;
 
@@ -365,4 +365,17 @@ pub struct UplinkQuality {
     pub packets_late: u64,
     /// Concealed samples, in 1/10,000 of all.
     pub concealed_per_myriad: u16,
+}
+
+impl UplinkQuality {
+    /// Figures of a source of a room, while it is there.
+    pub fn of(ingress: &Ingress, source: SourceKey) -> Option<Self> {
+        let statistics = ingress.source(source)?.statistics();
+        Some(Self {
+            playout_delay_us: u32::try_from(statistics.delay_mean().as_micros())
+                .unwrap_or(u32::MAX),
+            packets_late: statistics.packets_late,
+            concealed_per_myriad: statistics.concealed_per_myriad(),
+        })
+    }
 }

@@ -145,8 +145,8 @@ impl ConferenceMedia for PhoneLine {
         None
     }
 
-    fn uplink_quality(&self, _: &Ingress) -> Option<UplinkQuality> {
-        None
+    fn uplink_quality(&self, ingress: &Ingress) -> Option<UplinkQuality> {
+        UplinkQuality::of(ingress, self.source_key())
     }
 }
 

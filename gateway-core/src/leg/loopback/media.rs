@@ -76,7 +76,7 @@ impl ConferenceMedia for LoopbackMedia {
         None
     }
 
-    fn uplink_quality(&self, _: &Ingress) -> Option<UplinkQuality> {
-        None
+    fn uplink_quality(&self, ingress: &Ingress) -> Option<UplinkQuality> {
+        UplinkQuality::of(ingress, SOURCE)
     }
 }

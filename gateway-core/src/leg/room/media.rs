@@ -80,7 +80,7 @@ impl ConferenceMedia for RoomMedia {
         None
     }
 
-    fn uplink_quality(&self, _: &Ingress) -> Option<UplinkQuality> {
-        None
+    fn uplink_quality(&self, ingress: &Ingress) -> Option<UplinkQuality> {
+        UplinkQuality::of(ingress, self.key)
     }
 }

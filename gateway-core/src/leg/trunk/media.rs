@@ -208,7 +208,7 @@ impl TrunkMedia {
     pub fn report(&self, uplink: Option<UplinkQuality>) -> LegReport {
         let reception = &self.receiver.reception;
         let uplink = uplink.unwrap_or_default();
-        LegReport {
+        let report = LegReport {
             codec: self.running.as_ref().map(|running| running.session.send_codec),
             packets_sent: u64::from(self.sender.sent().0),
             packets_received: reception.received(),
@@ -220,7 +220,8 @@ impl TrunkMedia {
             round_trip: self.rtcp.round_trip(),
             far_loss_percent: self.rtcp.far_loss_percent(),
             mos_centi: None,
-        }
+        };
+        LegReport { mos_centi: report.estimate_mos(), ..report }
     }
 
     /// What could not be used.
