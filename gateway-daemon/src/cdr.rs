@@ -95,7 +95,7 @@ impl CdrWriter {
 }
 
 impl Drop for CdrWriter {
-    /// Waits for lines that still wait, [`LAST_WISH`] at most.
+    /// Waits for lines that still wait, `LAST_WISH` at most.
     fn drop(&mut self) {
         self.shared.lock().stop_by = Some(Instant::now() + LAST_WISH);
         self.shared.wake.notify_one();

@@ -32,6 +32,7 @@ macro_rules! counters {
             }
 
             /// Adds `other`, counter by counter.
+            #[allow(dead_code, reason = "only counters that many hold are summed")]
             pub fn add(&mut self, other: &Self) {
                 $(self.$field = self.$field.wrapping_add(other.$field);)*
             }

@@ -51,7 +51,7 @@ pub struct AddArguments {
     /// Its callers are hosts: they start rooms that wait for one.
     #[arg(long)]
     host: bool,
-    /// Its life: `90m`, `24h`, `7d`, or `never`. Default: [pin] ttl_h.
+    /// Its life: `90m`, `24h`, `7d`, or `never`. Default: `[pin] ttl_h`.
     #[arg(long, value_parser = life)]
     expires: Option<Life>,
     /// How often it may be used. Default: any number of times.
@@ -60,7 +60,7 @@ pub struct AddArguments {
     /// Language of the words to its callers. Default: the number's or the trunk's.
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(LANGUAGES))]
     language: Option<String>,
-    /// Digits. Default: [pin] digits.
+    /// Digits. Default: `[pin] digits`.
     #[arg(long, value_parser = clap::value_parser!(u8).range(i64::from(DIGITS_MIN)..=i64::from(DIGITS_MAX)))]
     digits: Option<u8>,
     /// Print the digits alone.

@@ -121,6 +121,7 @@ impl PacketStore {
     }
 
     /// How many wait.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.waiting.len()
     }

@@ -69,11 +69,6 @@ impl PcmQueue {
         self.tail = (self.tail + count).min(self.samples.len());
     }
 
-    /// Drops the first `count` samples that wait.
-    pub fn skip(&mut self, count: usize) {
-        self.head = (self.head + count).min(self.tail);
-    }
-
     /// Plays: moves the next samples into `out`. There must be enough.
     pub fn take(&mut self, out: &mut [i16]) {
         debug_assert!(self.len() >= out.len());
