@@ -3,5 +3,6 @@
 
 mod calls;
 mod faults;
+mod room;
 mod signal;
 mod world;

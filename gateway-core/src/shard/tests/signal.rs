@@ -69,5 +69,5 @@ fn correlation(said: &[i16], heard: &[i16], step: usize) -> (f64, f64) {
         said_energy += a * a;
         heard_energy += b * b;
     }
-    (product / (said_energy * heard_energy).sqrt(), product / said_energy)
+    (product / (said_energy * heard_energy).sqrt(), (heard_energy / said_energy).sqrt())
 }
