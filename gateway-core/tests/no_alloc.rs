@@ -1,4 +1,5 @@
 //! Nothing on the media path allocates after construction: codecs, jitter buffer, room, keys.
+#![expect(clippy::disallowed_methods, reason = "a beginning: only differences of it matter")]
 
 use std::time::{Duration, Instant};
 

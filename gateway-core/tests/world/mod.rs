@@ -133,6 +133,7 @@ impl World {
         Self::with(|_| {})
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a beginning: only differences of it matter")]
     pub fn with(change: impl FnOnce(&mut GatewayConfig)) -> Self {
         let mut config = config();
         change(&mut config);

@@ -410,10 +410,7 @@ impl Judge<'_> {
             );
             self.say(section, "ports", what);
         }
-        Some(Rtp {
-            ports,
-            timeout: Duration::from_secs(section.whole("timeout_s")),
-        })
+        Some(Rtp { ports, timeout: Duration::from_secs(section.whole("timeout_s")) })
     }
 
     fn did(&mut self, section: &Section, raw: &Raw) -> Option<Did> {
