@@ -279,7 +279,7 @@ impl Gateway {
         }
     }
 
-    /// Nothing lives: no call, no dialog, no port in use. Quarantined ports and lingering SIP transactions do not count.
+    /// Nothing lives: no call, no dialog, no SIP transaction, no port in use. Quarantined ports do not count.
     pub fn is_idle(&self) -> bool {
         let dialogs = self.endpoint.len();
         self.calls.is_empty() && dialogs == 0 && self.ports.used() == 0

@@ -204,8 +204,14 @@ impl App {
         {
             self.on_event(&event).await;
         }
-        let running = self.running;
-        let _ = tokio::task::spawn_blocking(move || running.join()).await;
+        let (running, shared) = (self.running, self.shared);
+        let last_work = move || {
+            running.join();
+            if let Some(cdr) = &shared.cdr {
+                cdr.close();
+            }
+        };
+        let _ = tokio::task::spawn_blocking(last_work).await;
         tracing::info!("stopped");
     }
 

@@ -40,7 +40,7 @@ gateway_core::counters! {
 #[derive(Debug)]
 pub struct CdrWriter {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ impl CdrWriter {
         let thread = std::thread::Builder::new()
             .name("cdr".to_owned())
             .spawn(move || write_for_ever(&seen, &file, sync_each))?;
-        Ok(Self { shared, thread: Some(thread) })
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
     /// Takes a line (without its end) and returns at once.
@@ -80,6 +80,16 @@ impl CdrWriter {
         }
         queue.lines.push_back(line);
         self.shared.wake.notify_one();
+    }
+
+    /// Writes what still waits, for three seconds at most, and ends the writer. Blocks.
+    pub fn close(&self) {
+        self.shared.lock().stop_by = Some(Instant::now() + LAST_WISH);
+        self.shared.wake.notify_one();
+        let thread = self.thread.lock().map_or(None, |mut thread| thread.take());
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
     }
 
     /// What was counted, and how many lines wait.
@@ -95,13 +105,8 @@ impl CdrWriter {
 }
 
 impl Drop for CdrWriter {
-    /// Waits for lines that still wait, `LAST_WISH` at most.
     fn drop(&mut self) {
-        self.shared.lock().stop_by = Some(Instant::now() + LAST_WISH);
-        self.shared.wake.notify_one();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.close();
     }
 }
 

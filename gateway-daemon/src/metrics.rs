@@ -1,6 +1,8 @@
 //! Metrics in the Prometheus text format. Counters of the core's machines appear under their own names; what the
 //! daemon adds is declared in [`OWN`], from which `docs/metrics.md` is generated.
 
+pub mod docgen;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
@@ -49,7 +51,12 @@ pub const OWN: &[MetricDecl] = &[
         "state",
         "RTP port pairs in use, and resting before they are used again.",
     ),
-    own("calls_ended_total", "counter", "reason,direction", "Calls that ended, by reason."),
+    own(
+        "calls_ended_by_reason_total",
+        "counter",
+        "reason,direction",
+        "Calls that ended, by reason.",
+    ),
     own("call_seconds", "histogram", "", "Length of answered calls, from the answer."),
     own("call_setup_seconds", "histogram", "", "Time from INVITE to answer."),
     own(
@@ -221,7 +228,7 @@ fn own_values(page: &mut Page, name: &str, sample: &Sample<'_>) {
             page.value(name, &[("state", "used")], sample.snapshot.ports_used as f64);
             page.value(name, &[("state", "resting")], sample.snapshot.ports_resting as f64);
         }
-        "calls_ended_total" => {
+        "calls_ended_by_reason_total" => {
             for ((reason, direction), count) in &sample.stats.ended {
                 let labels = [("reason", *reason), ("direction", *direction)];
                 page.value(name, &labels, *count as f64);

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config, EXIT_BAD_CONFIG, docgen};
+use crate::metrics::docgen as docgen_metrics;
 
 /// A telephone call becomes a member of a conference room.
 #[derive(Debug, Parser)]
@@ -37,6 +38,9 @@ enum Command {
         /// Print docs/config.md instead.
         #[arg(long)]
         reference: bool,
+        /// Print docs/metrics.md instead.
+        #[arg(long, conflicts_with = "reference")]
+        metrics: bool,
     },
     /// Add, list or revoke PINs.
     #[command(subcommand)]
@@ -63,8 +67,9 @@ pub fn main() -> ExitCode {
     match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check { config } => check(&config),
-        Command::Config { reference: true } => print(&docgen::reference_page()),
-        Command::Config { reference: false } => print(&docgen::commented_default()),
+        Command::Config { metrics: true, .. } => metrics_page(),
+        Command::Config { reference: true, .. } => print(&docgen::reference_page()),
+        Command::Config { .. } => print(&docgen::commented_default()),
         Command::Pin(command) => pin::run(command),
         Command::Calls(arguments) => calls::run(&arguments),
         Command::Call(arguments) => call::run(&arguments),
@@ -88,6 +93,15 @@ fn load(path: &Path) -> Result<Config, ExitCode> {
         eprint!("{mistakes}");
         ExitCode::from(EXIT_BAD_CONFIG)
     })
+}
+
+fn metrics_page() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let page = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
+        let core = runtime.block_on(docgen_metrics::core_counters())?;
+        Ok(docgen_metrics::reference_page(&core))
+    });
+    page.map_or_else(failed, |page| print(&page))
 }
 
 /// Prints, and does not mind a reader that went away (`weebee config | head`).

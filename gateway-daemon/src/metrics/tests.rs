@@ -44,7 +44,7 @@ fn every_metric_is_there_with_help_and_type() {
         "weebee_sip_dropped_total 7",
         "# HELP weebee_sip_dropped_total Help\\\\text.",
         "weebee_pins_valid_total 3",
-        "weebee_calls_ended_total{reason=\"caller_hung_up\",direction=\"inbound\"} 1",
+        "weebee_calls_ended_by_reason_total{reason=\"caller_hung_up\",direction=\"inbound\"} 1",
         "weebee_call_seconds_bucket{le=\"10\"} 0",
         "weebee_call_seconds_bucket{le=\"60\"} 1",
         "weebee_call_seconds_bucket{le=\"+Inf\"} 1",

@@ -171,6 +171,3 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
         _ => format!("HTTP on {address}: {error}; change [http] listen"),
     })
 }
-
-#[cfg(test)]
-mod tests;

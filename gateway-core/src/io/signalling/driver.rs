@@ -109,7 +109,8 @@ impl Driver {
             }
             self.media_said(now);
             self.carry_away(now);
-            if self.gateway.is_idle() && self.events_waiting.is_empty() {
+            // SIP transactions linger for 32 s to absorb repeats: whoever drains does not wait for those.
+            if self.gateway.calls() == 0 && self.events_waiting.is_empty() {
                 for waiter in self.when_idle.drain(..) {
                     let _ = waiter.send(());
                 }

@@ -1,1 +1,0 @@
-//! Who may ask, and what is answered: with a real HTTP client.
