@@ -1,5 +1,7 @@
 //! The media plane allocates nothing after set-up: whole calls of every codec through two shards, with clips, keys,
 //! mute, RTCP, strangers and a stall.
+#![expect(clippy::disallowed_methods, reason = "a beginning: only differences of it matter")]
+#![expect(clippy::needless_range_loop, reason = "the number names the call on both ends")]
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

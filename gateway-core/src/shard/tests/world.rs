@@ -59,7 +59,6 @@ pub type Wire = Box<dyn FnMut(End, u64) -> Option<Duration>>;
 
 pub struct World {
     pub now: Instant,
-    pub start: Instant,
     pub gateway: Shard,
     pub phones: Shard,
     keys: SlotMap<CallKey, ()>,
@@ -98,7 +97,6 @@ impl World {
         let config = ShardConfig { calls_max: 64, rooms_max: 8 };
         Self {
             now: start,
-            start,
             gateway: Shard::new(config, start),
             phones: Shard::new(config, start),
             keys: SlotMap::with_key(),
