@@ -59,5 +59,5 @@ done
 cat "$root/weebee/run.log" | tail -n 30
 call=$(grep -o 'weebee call .*' "$root/weebee/run.log" | head -n 1 | sed 's/^weebee/target\/release\/weebee/')
 echo "== $call"
-inside "$call --duration 8"
+inside "$(echo "$call" | sed 's,--duration [0-9]*,--duration 8,')"
 echo "fresh Debian $(cat "$root/etc/debian_version"): make test and make run work as written"

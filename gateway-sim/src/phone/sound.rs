@@ -59,9 +59,9 @@ impl Law {
         };
         let (exponent, mantissa) = (i32::from(bits >> 4 & 7), i32::from(bits & 15));
         let magnitude = match self {
-            Self::Mu => ((mantissa << 3) + 132 << exponent) - 132,
+            Self::Mu => (((mantissa << 3) + 132) << exponent) - 132,
             Self::A if exponent == 0 => (mantissa << 4) + 8,
-            Self::A => (mantissa << 4) + 264 << (exponent - 1),
+            Self::A => ((mantissa << 4) + 264) << (exponent - 1),
         };
         let negative = match self {
             Self::Mu => bits & 128 != 0,
