@@ -160,10 +160,11 @@ pub enum OpusProfile {
 }
 
 impl Default for EncoderSettings {
-    /// The phone leg at 48 kHz: voice, 32 kb/s, complexity 1.
+    /// The phone leg at 48 kHz: voice, 48 kb/s, complexity 1. At 32 kb/s speech from one Opus phone to another came out
+    /// at a correlation of 0.948 with what was said, under our own limit (Asterisk 16 to 22, 2026-11).
     fn default() -> Self {
         Self {
-            opus_bitrate: 32_000,
+            opus_bitrate: 48_000,
             opus_complexity: 1,
             opus_profile: OpusProfile::Voice,
             expected_loss_percent: 0,
