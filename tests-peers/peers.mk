@@ -8,5 +8,5 @@ peers-status: ## Say which peers are here
 	tests-peers/scripts/status.sh
 
 test-peers: peers ## Calls through real peers, judged by sound
-	cargo build -p gateway-daemon --bin weebee
-	WEEBEE_PEERS_REQUIRED=1 cargo test -p gateway-tests-peers -- --test-threads=1 --nocapture
+	$(CARGO) build -p gateway-daemon --bin weebee
+	WEEBEE_PEERS_REQUIRED=1 $(CARGO) test -p gateway-tests-peers -- --test-threads=1 --nocapture

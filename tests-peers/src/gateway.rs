@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts `weebee run` with a trunk for each line group of `trunks` (TOML) and waits until it listens.
+    /// Starts `weebee run` and waits until it listens. `settings` is TOML: more lines of [sip] first, then trunks and the rest.
     ///
     /// # Panics
     /// When it does not listen within 15 s; its last words are in the message.
@@ -115,7 +115,7 @@ pub struct TestPhone {
 }
 
 impl TestPhone {
-    /// Calls the gateway, types `pin`, plays `said` once and hangs up after `seconds`.
+    /// Calls the gateway, types `pin`, plays `said` from the answer on and hangs up after `seconds`.
     pub fn call(
         world: &World,
         id: &str,
@@ -148,9 +148,14 @@ impl TestPhone {
         self.process.output()
     }
 
-    /// What it heard, from the beginning of its recording.
-    pub fn recording(&self) -> Option<Wav> {
-        Wav::read(&self.recording).ok()
+    /// What it heard, and when that began on the wall clock: it plays and records from the answer on, and the file is
+    /// written last when the call ends.
+    pub fn recording(&self) -> Option<(Wav, f64)> {
+        let wav = Wav::read(&self.recording).ok()?;
+        let written = fs::metadata(&self.recording).ok()?.modified().ok()?;
+        let ended_at = written.duration_since(UNIX_EPOCH).ok()?.as_secs_f64();
+        let starts_at = ended_at - wav.seconds();
+        Some((wav, starts_at))
     }
 }
 
@@ -175,11 +180,11 @@ fn binary() -> &'static Path {
 
 fn configuration(settings: &str) -> String {
     format!(
-        "[sip]\nlisten = [\"udp:127.0.0.1:{SIP_PORT}\", \"tcp:127.0.0.1:{SIP_PORT}\"]\n\
-         [rtp]\nports = \"40000-43999\"\n\
+        "[rtp]\nports = \"40000-43999\"\n\
          [pin]\nfile = \"pins.sqlite\"\nkey_file = \"pins.key\"\n\
          [http]\nlisten = \"127.0.0.1:8788\"\n\
          [cdr]\nfile = \"cdr.jsonl\"\nrooms = \"name\"\n\
+         [sip]\nlisten = [\"udp:127.0.0.1:{SIP_PORT}\", \"tcp:127.0.0.1:{SIP_PORT}\"]\n\
          {settings}"
     )
 }

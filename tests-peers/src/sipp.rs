@@ -20,7 +20,7 @@ pub struct Run {
     pub scenario: &'static str,
     /// The loopback address it calls from.
     pub from: &'static str,
-    /// The port it calls from; RTP goes from `10000 + port` on.
+    /// The port it calls from, 5100 to 6000. RTP goes from `port * 10 - 40000` on: SIPp binds a handful from there.
     pub port: u16,
     /// More of SIPp's options, for example `-key pin 123456789`.
     pub options: Vec<String>,
@@ -76,7 +76,7 @@ impl Run {
         command.arg("-sf").arg(repository().join(format!("testdata/sipp/{}.xml", self.scenario)));
         command.arg(gateway.to_string());
         let port = self.port.to_string();
-        let media_port = (10_000 + u32::from(self.port)).to_string();
+        let media_port = (u32::from(self.port) * 10 - 40_000).to_string();
         command.args([
             "-s",
             "pin",
