@@ -74,7 +74,9 @@ impl Rooms {
         let half = member.half();
         if !room.has_sound {
             room.has_sound = true;
-            let ingress = Ingress::new(room.policy.members_max.clamp(1, ROOM_MEMBERS_MAX));
+            // One seat more than the cap: a room full of guests still lets in the host they wait for.
+            let seats = room.policy.members_max.clamp(1, ROOM_MEMBERS_MAX).saturating_add(1);
+            let ingress = Ingress::new(seats);
             let open = ToMedia::OpenRoom { room: room.key, ingress };
             self.outputs.push_back(BackendOutput::Media(leg, open));
         }
