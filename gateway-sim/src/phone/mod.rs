@@ -262,6 +262,8 @@ impl Phone {
                 self.script.next_typing = Some(now + self.plan.key_delay);
             } else if self.holds() && !self.is_in(Spell::HoldAgreed) {
                 self.spell(Spell::HoldAgreed, now);
+            } else if !self.holds() {
+                self.end_spell(Spell::Held, now);
             }
         }
         self.acknowledge(message);
@@ -384,12 +386,11 @@ impl Phone {
         };
         match action {
             Action::Hold(_) => self.spell(Spell::Held, now),
-            Action::Resume => self.end_spell(Spell::Held, now),
             Action::Move | Action::Refresh | Action::Fax => {
                 self.spell(Spell::Disturbed, now);
                 self.end_spell(Spell::Disturbed, now + Duration::from_secs(1));
             }
-            Action::MuteKey => {}
+            Action::Resume | Action::MuteKey => {}
         }
         self.waiting.push_back(Wanted::Reinvite(change));
     }

@@ -117,6 +117,7 @@ fn two_final_responses_or_none_are_faults() {
     assert_eq!(faults(&[100, 200, 200]), 0);
     assert_eq!(faults(&[100]), 1);
     assert_eq!(faults(&[200, 487]), 1);
+    assert_eq!(faults(&[503, 200]), 0);
 }
 
 #[test]
@@ -150,6 +151,8 @@ fn rtp_to_a_phone_on_hold_is_a_fault() {
     watch.rtp_out(seconds(4), call(0), &packet, &phones);
     assert!(watch.faults.is_empty());
     watch.rtp_out(seconds(6), call(0), &packet, &phones);
+    assert!(!watch.faults.iter().any(|fault| fault.contains("on hold")), "a keep-alive may pass");
+    watch.rtp_out(seconds(7), call(0), &packet, &phones);
     assert!(watch.faults.iter().any(|fault| fault.contains("on hold")));
 }
 
