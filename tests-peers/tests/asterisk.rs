@@ -11,6 +11,8 @@ use gateway_tests_peers::table::{Row, Table};
 use gateway_tests_peers::world::{World, wall_clock};
 
 const CODECS: [&str; 4] = ["ulaw", "alaw", "g722", "opus"];
+/// Plays of one room at most: the third counts, whatever it shows.
+const ATTEMPTS_MAX: usize = 3;
 /// Rooms at once: 24 calls, which two cores carry with sound to spare.
 const ROOMS_AT_ONCE: usize = 8;
 /// Seconds of each sentence.
@@ -55,7 +57,7 @@ struct Room {
     phone_codec: &'static str,
     /// Which of the two telephones mutes itself.
     muter: Flavour,
-    second_try: bool,
+    attempt: usize,
 }
 
 struct Stage {
@@ -73,21 +75,24 @@ fn callers_through_both_asterisks_hear_each_other_and_not_themselves() {
         return;
     }
     let mut stage = Stage::new("matrix");
-    let rooms = chosen_rooms();
+    let mut rooms = chosen_rooms();
     let mut table = Table::default();
-    let mut again = Vec::new();
-    for batch in rooms.chunks(ROOMS_AT_ONCE) {
-        for (room, rows) in stage.play(batch) {
-            if rows.iter().all(|row| row.faults.is_empty()) {
-                table.rows.extend(rows);
-            } else {
-                eprintln!("room {} is tried again: {:?}", room.number, Table { rows }.faults());
-                again.push(Room { second_try: true, ..room });
+    // Twenty-four callers, two exchanges and a debug gateway share two cores: a room that was disturbed is played again
+    // among fewer others. A real fault shows each time.
+    for (attempt, at_once) in [ROOMS_AT_ONCE, ROOMS_AT_ONCE / 2, 2].into_iter().enumerate() {
+        let last = attempt + 1 == ATTEMPTS_MAX;
+        let mut again = Vec::new();
+        for batch in rooms.chunks(at_once) {
+            for (room, rows) in stage.play(batch) {
+                if last || rows.iter().all(|row| row.faults.is_empty()) {
+                    table.rows.extend(rows);
+                } else {
+                    eprintln!("room {} is tried again: {:?}", room.number, Table { rows }.faults());
+                    again.push(Room { attempt: attempt + 2, ..room });
+                }
             }
         }
-    }
-    for batch in again.chunks(ROOMS_AT_ONCE) {
-        table.rows.extend(stage.play(batch).into_iter().flat_map(|(_, rows)| rows));
+        rooms = again;
     }
     println!(
         "\nAsterisk {} and {}\n{table}",
@@ -160,17 +165,18 @@ impl Room {
             codec22: CODECS[column],
             phone_codec: ["pcmu", "pcma", "g722", "opus"][(row + column) % 4],
             muter: if number.is_multiple_of(2) { Flavour::Sixteen } else { Flavour::TwentyTwo },
-            second_try: false,
+            attempt: 1,
         }
     }
 
     fn id(&self) -> String {
-        format!("r{}{}", self.number, if self.second_try { "b" } else { "" })
+        format!("r{}t{}", self.number, self.attempt)
     }
 
     /// Names for the table: Asterisk 16, Asterisk 22, `weebee call`.
     fn names(&self) -> [String; 3] {
-        let again = if self.second_try { ", second try" } else { "" };
+        let again =
+            if self.attempt > 1 { format!(", try {}", self.attempt) } else { String::new() };
         [
             format!("Asterisk 16 ({}{again})", self.codec16),
             format!("Asterisk 22 ({}{again})", self.codec22),
