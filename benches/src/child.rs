@@ -113,8 +113,8 @@ ports = "{first}-{last}"
 listen = "127.0.0.1:{http}"
 "#,
         calls_max = calls + 16,
-        first = 30_000,
-        last = 30_000 + 4 * calls.max(16) as u32 + 63,
+        first = 10_400,
+        last = (10_400 + 4 * calls.max(16) as u32 + 63).min(64_999),
         http = port + 1,
     )
 }

@@ -36,7 +36,7 @@ pub fn run(scenario: &Path, gateway: SocketAddr, rate: u32, calls: u32) -> io::R
         .arg("-sf")
         .arg(scenario)
         .arg(gateway.to_string())
-        .args(["-s", "bench", "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", "0", "-nostdin"])
+        .args(["-s", "bench", "-i", "127.0.0.1", "-mi", "127.0.0.1", "-nostdin"])
         .args(["-r", &rate.to_string(), "-m", &calls.to_string(), "-l", "20000"])
         .args([
             "-timeout",
