@@ -38,14 +38,7 @@ pub fn run(scenario: &Path, gateway: SocketAddr, rate: u32, calls: u32) -> io::R
         .arg(gateway.to_string())
         .args(["-s", "bench", "-i", "127.0.0.1", "-mi", "127.0.0.1", "-nostdin"])
         .args(["-r", &rate.to_string(), "-m", &calls.to_string(), "-l", "20000"])
-        .args([
-            "-timeout",
-            &limit.as_secs().to_string(),
-            "-timeout_global",
-            "-trace_stat",
-            "-fd",
-            "1",
-        ])
+        .args(["-timeout", &limit.as_secs().to_string(), "-trace_stat", "-fd", "1"])
         .arg("-stf")
         .arg(&statistics)
         .stdin(Stdio::null())
