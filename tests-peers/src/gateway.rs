@@ -26,7 +26,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts `weebee run` and waits until it listens. `settings` is TOML: more lines of [sip] first, then trunks and the rest.
+    /// Starts `weebee run` and waits until it listens. `settings` is TOML: more lines of `[sip]` first, then trunks and the rest.
     ///
     /// # Panics
     /// When it does not listen within 15 s; its last words are in the message.
