@@ -24,7 +24,8 @@ rm -rf --one-file-system "$root"
 cp -a "$base" "$root"
 
 cleanup() {
-    [ -z "${gateway:-}" ] || kill "$gateway" 2>/dev/null || true
+    # The whole session of `make run`: make, its shell and the gateway itself.
+    [ -z "${gateway:-}" ] || kill -- "-$gateway" 2>/dev/null || true
     for place in proc dev rust cargo/registry; do umount -l "$root/$place" 2>/dev/null || true; done
 }
 trap cleanup EXIT INT TERM
@@ -35,19 +36,23 @@ mount --bind "$toolchain" "$root/rust"
 mount -o remount,bind,ro "$root/rust"
 mkdir -p "$cargo_home/registry"
 mount --bind "$cargo_home/registry" "$root/cargo/registry"
+# The network is this machine's: its resolver, its roots of trust, its way to packages.
 cp /etc/resolv.conf "$root/etc/resolv.conf"
+cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+cp /etc/hosts "$root/etc/hosts"
+if [ -e "$cargo_home/config.toml" ]; then cp "$cargo_home/config.toml" "$root/cargo/config.toml"; fi
 git -C "$here" archive HEAD | tar -x -C "$root/weebee"
 
+in_root="chroot $root env -i HOME=/root TERM=dumb CARGO_HOME=/cargo PATH=/rust/bin:/usr/sbin:/usr/bin:/sbin:/bin sh -c"
 inside() {
-    chroot "$root" env -i HOME=/root TERM=dumb CARGO_HOME=/cargo PATH=/rust/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        sh -c "cd /weebee && $1"
+    $in_root "cd /weebee && $1"
 }
 
 echo "== make test"
 inside "make test"
 
 echo "== make run (until it answers, then a call)"
-inside "make run SIP_PORT=15060 HTTP_PORT=18788" > "$root/weebee/run.log" 2>&1 &
+setsid $in_root "cd /weebee && make run SIP_PORT=15060 HTTP_PORT=18788" > "$root/weebee/run.log" 2>&1 &
 gateway=$!
 tries=0
 until grep -q 'weebee call' "$root/weebee/run.log"; do
