@@ -32,3 +32,4 @@ pub mod media;
 pub mod rtp;
 pub mod shard;
 pub mod sip;
+pub mod webrtc;
