@@ -12,24 +12,26 @@ mod wiring;
 
 pub use counters::GatewayCounters;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use minidom::Element;
 use slotmap::{SecondaryMap, SlotMap};
 use tracing::warn;
+use xmpp_parsers::jid::FullJid;
 
 use self::deadlines::Deadlines;
 use self::ports::PortPool;
-use crate::base::ids::{CallKey, DialogKey, ListenerId, ShardId, TrunkId};
+use crate::base::ids::{CallKey, DialogKey, ListenerId, ShardId, StreamKey, TrunkId};
 use crate::base::rng::Rng;
 use crate::base::time::{WallClock, Why};
 use crate::base::timers::earliest;
 use crate::call::Moment;
 use crate::call::machine::{Call, CallInput, CallSettings};
 use crate::call::story::{Birth, Dialling};
-use crate::leg::backend::Backend;
+use crate::leg::backend::{Backend, BackendInput, StreamAccount, StreamDownReason};
 use crate::leg::media::{FromMedia, ToMedia};
 use crate::leg::room::signal::Rooms;
 use crate::leg::trunk::signal::SdpPolicy;
@@ -74,6 +76,24 @@ pub enum Input<'a> {
     },
     /// From a shard.
     FromMedia(ShardId, FromMedia),
+    /// A top-level stanza of a stream.
+    Stanza(StreamKey, Element),
+    /// A stream asked for by [`Output::OpenStream`] is up, for the first time or again.
+    StreamUp {
+        /// Which.
+        stream: StreamKey,
+        /// Our address on it.
+        jid: FullJid,
+        /// The same session goes on (XEP-0198).
+        resumed: bool,
+    },
+    /// A stream is down; io opens it again by itself.
+    StreamDown {
+        /// Which.
+        stream: StreamKey,
+        /// Why.
+        reason: StreamDownReason,
+    },
     /// Wall time, about once a second.
     WallClock(WallClock),
 }
@@ -100,6 +120,18 @@ pub enum Output {
     },
     /// To a shard.
     ToMedia(ShardId, ToMedia),
+    /// Open an XMPP stream and keep it up until [`Output::CloseStream`]; answered by [`Input::StreamUp`] and
+    /// [`Input::StreamDown`].
+    OpenStream {
+        /// Which.
+        stream: StreamKey,
+        /// Where and as whom.
+        account: StreamAccount,
+    },
+    /// Send on a stream that is up.
+    Stanza(StreamKey, Element),
+    /// Send what is queued, then close.
+    CloseStream(StreamKey),
     /// To the owner (the daemon).
     Event(Event),
 }
@@ -117,6 +149,8 @@ pub struct Gateway {
     dialogs: SecondaryMap<DialogKey, CallKey>,
     /// The embedded rooms come first.
     backends: Vec<(String, Box<dyn Backend>)>,
+    /// Which backend opened a stream.
+    streams: BTreeMap<StreamKey, usize>,
     ports: PortPool,
     deadlines: Deadlines,
     /// Calls whose outputs are to be carried.
@@ -165,6 +199,7 @@ impl Gateway {
             calls: SlotMap::with_key(),
             dialogs: SecondaryMap::new(),
             backends,
+            streams: BTreeMap::new(),
             ports: PortPool::new(config.rtp_ports, config.port_rest, &mut rng.fork("ports")),
             deadlines: Deadlines::default(),
             to_drain: VecDeque::new(),
@@ -182,6 +217,15 @@ impl Gateway {
             Input::Sip(input) => self.endpoint.handle_input(now, input),
             Input::MediaOpened { call, bound } => self.media_opened(now, call, bound),
             Input::FromMedia(_, event) => self.media_said(now, event),
+            Input::Stanza(stream, stanza) => {
+                self.stream_said(now, stream, BackendInput::Stanza(stream, stanza));
+            }
+            Input::StreamUp { stream, jid, resumed } => {
+                self.stream_said(now, stream, BackendInput::StreamUp { stream, jid, resumed });
+            }
+            Input::StreamDown { stream, reason } => {
+                self.stream_said(now, stream, BackendInput::StreamDown { stream, reason });
+            }
             Input::WallClock(wall) => {
                 self.wall = (wall, now);
                 self.endpoint.set_wall_clock(wall);

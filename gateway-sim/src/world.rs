@@ -410,6 +410,9 @@ impl World {
             }
             Output::CloseMedia { call, .. } => self.sockets.retain(|_, owner| *owner != call),
             Output::ToMedia(_, command) => self.shard.command(now, command),
+            Output::OpenStream { .. } | Output::Stanza(..) | Output::CloseStream(_) => {
+                unreachable!("no conference here speaks XMPP")
+            }
             Output::Event(event) => self.on_event(&event),
         }
     }

@@ -58,6 +58,17 @@ impl fmt::Display for LegKey {
     }
 }
 
+/// One XMPP stream: one connection with one full JID. A leg of a Jitsi room has its own, because a bare JID is used by
+/// one call only; it is named after the leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamKey(pub LegKey);
+
+impl fmt::Display for StreamKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
 macro_rules! small_id {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
@@ -73,6 +84,8 @@ small_id!(/// A SIP listener (address, transport): its position in the configura
 small_id!(/// A SIP byte stream (TCP or TLS connection). Chosen by whoever opens it: io for inbound
     /// connections (even numbers), the endpoint for outbound ones (odd numbers).
     FlowId(u64));
+small_id!(/// A Jitsi deployment: its position in the configuration.
+    SiteId(u16));
 small_id!(/// A media shard.
     ShardId(u16));
 small_id!(/// A room as the shards know it. Never reused while the process lives.

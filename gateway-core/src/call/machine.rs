@@ -28,7 +28,7 @@ use crate::call::snapshot::CallSnapshot;
 use crate::call::sound::Sound;
 use crate::call::story::{Birth, Dialling, Story};
 use crate::call::{CallDirection, Digits, Moment, Route};
-use crate::leg::backend::{JoinRequest, JoinStep, LegCommand, MemberChange, RoomFacts};
+use crate::leg::backend::{JoinRequest, JoinStep, LegCommand, MemberChange, Moderation, RoomFacts};
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::ToMedia;
 use crate::leg::trunk::media::{AudioPath, TrunkMedia, TrunkMediaConfig};
@@ -94,6 +94,8 @@ pub enum CallInput {
     Joined(RoomFacts),
     /// From the backend: others came or went.
     Members(MemberChange, RoomFacts),
+    /// From the backend: somebody in the conference did something.
+    Moderated(Moderation),
     /// From the backend: out of the room.
     Left(EndReason),
 }
@@ -282,9 +284,10 @@ impl Call {
             CallInput::Report(report) => self.story.report = report,
             CallInput::TrunkDetached(report) => self.trunk_detached(at, report),
             CallInput::Failed => self.end(at, EndReason::Bug),
-            CallInput::Progress(step) => self.join_progress(step),
+            CallInput::Progress(step) => self.join_progress(at, step),
             CallInput::Joined(facts) => self.joined(at, facts),
             CallInput::Members(change, facts) => self.members_changed(at, change, facts),
+            CallInput::Moderated(what) => self.moderated(what),
             CallInput::Left(reason) => self.left_room(at, reason),
         }
         self.drain(at);

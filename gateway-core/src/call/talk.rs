@@ -1,6 +1,8 @@
 //! The middle of a call: questions and answers, the way into the room, the keys and the sounds inside.
 
-use crate::base::ids::PlayToken;
+use std::time::Duration;
+
+use crate::base::ids::{PlayToken, QuestionId};
 use crate::base::pii::Pii;
 use crate::call::asking::Asking;
 use crate::call::event::Event;
@@ -11,7 +13,7 @@ use crate::call::machine::{
 use crate::call::sound::{CHIME_MEMBERS_MAX, Purpose};
 use crate::call::{AnswerEnd, Moment, Question, Route};
 use crate::leg::backend::{
-    JoinRefused, JoinRequest, JoinStep, LegCommand, MemberChange, RoomFacts,
+    JoinRefused, JoinRequest, JoinStep, LegCommand, MemberChange, Moderation, RoomFacts,
 };
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::ToMedia;
@@ -19,6 +21,13 @@ use crate::media::clip::SoundId;
 use crate::media::clip::prompt::PromptId;
 use crate::media::dtmf::{Key, KeySource};
 use crate::sip::endpoint::ApiMisuse;
+
+/// The question a conference puts to its caller. Owners count theirs from below.
+const PASSWORD_QUESTION: QuestionId = QuestionId(u32::MAX);
+/// A password that a phone can type: what the web lets people set by digits is at most this long.
+const PASSWORD_DIGITS_MAX: u8 = 20;
+const PASSWORD_FIRST_DIGIT: Duration = Duration::from_secs(15);
+const PASSWORD_BETWEEN_DIGITS: Duration = Duration::from_secs(5);
 
 impl Call {
     /// The owner sends the caller into a room.
@@ -106,6 +115,13 @@ impl Call {
     fn answered(&mut self, at: Moment, end: AnswerEnd, by_hash: bool) {
         let stage = std::mem::replace(&mut self.stage, Stage::Deciding);
         let Stage::Asking(asking) = stage else { return };
+        if asking.id() == PASSWORD_QUESTION {
+            self.enter(Stage::Joining, "password typed");
+            self.swallow_hash = !by_hash;
+            let digits = String::from_utf8_lossy(&asking.into_digits()).into_owned();
+            let password = LegCommand::Password(Pii::new(digits));
+            return self.outputs.push_back(CallOutput::Leg(password));
+        }
         tracing::debug!(call = %self.key, from = "Asking", to = "Deciding", cause = "answer");
         self.swallow_hash = !by_hash;
         self.timers.set(Timer::Owner, at.now + OWNER_ANSWERS_WITHIN);
@@ -148,9 +164,8 @@ impl Call {
         let said = match choice {
             MenuChoice::Mute => {
                 let muted = self.is_muted;
-                self.media(ToMedia::Mute { call: self.key, muted: muted || self.is_held });
+                self.mute(muted);
                 self.outputs.push_back(CallOutput::Leg(LegCommand::Mute(muted)));
-                self.outputs.push_back(CallOutput::Event(Event::CallMuted(self.key, muted)));
                 if muted { PromptId::Muted } else { PromptId::Unmuted }
             }
             MenuChoice::RaiseHand => {
@@ -193,26 +208,95 @@ impl Call {
         self.drain(at);
     }
 
-    pub(super) fn join_progress(&mut self, step: JoinStep) {
-        if !matches!(self.stage, Stage::Joining) {
-            return;
-        }
-        match step {
-            JoinStep::WaitingForHost => {
-                self.sound.say(Purpose::Waiting, &[PromptId::WaitingForHost], self.language);
-                self.sound.set_music(true);
+    pub(super) fn join_progress(&mut self, at: Moment, step: JoinStep) {
+        match (&self.stage, step) {
+            (Stage::Joining | Stage::Joined, JoinStep::Reconnecting) => {
+                self.wait_with(PromptId::Reconnecting);
             }
-            JoinStep::HostArrived => {
-                self.sound.set_music(false);
-                self.sound.say(Purpose::Note, &[PromptId::HostArrived], self.language);
-            }
+            (Stage::Joining, JoinStep::WaitingForHost) => self.wait_with(PromptId::WaitingForHost),
+            (Stage::Joining, JoinStep::Joining) => self.wait_with(PromptId::Joining),
+            (Stage::Joining, JoinStep::InLobby) => self.wait_with(PromptId::LobbyWait),
+            (Stage::Joining, JoinStep::HostArrived) => self.waited(PromptId::HostArrived),
+            (Stage::Joining, JoinStep::Admitted) => self.waited(PromptId::LobbyAdmitted),
+            (Stage::Joining, JoinStep::PasswordNeeded { again }) => self.ask_password(at, again),
+            _ => {}
         }
     }
 
+    /// Words why the caller waits, then music.
+    fn wait_with(&mut self, words: PromptId) {
+        self.sound.say(Purpose::Waiting, &[words], self.language);
+        self.sound.set_music(true);
+    }
+
+    /// The waiting is over.
+    fn waited(&mut self, words: PromptId) {
+        self.sound.set_music(false);
+        self.sound.say(Purpose::Note, &[words], self.language);
+    }
+
+    /// The conference asks, not the owner: the answer goes to the backend, and the join goes on.
+    fn ask_password(&mut self, at: Moment, again: bool) {
+        let words = if again { PromptId::PasswordWrong } else { PromptId::PasswordNeeded };
+        let question = Question {
+            id: PASSWORD_QUESTION,
+            words: vec![words],
+            language: self.language,
+            digits_max: PASSWORD_DIGITS_MAX,
+            first_digit: PASSWORD_FIRST_DIGIT,
+            between_digits: PASSWORD_BETWEEN_DIGITS,
+        };
+        self.enter(Stage::Asking(Box::new(Asking::new(question))), "room has a password");
+        self.begin_question(at);
+    }
+
+    /// Somebody in the conference did something: words to the caller, and our state follows.
+    pub(super) fn moderated(&mut self, what: Moderation) {
+        if !matches!(self.stage, Stage::Joining | Stage::Joined) {
+            return;
+        }
+        let said = match what {
+            Moderation::Muted | Moderation::UnmuteRefused => {
+                self.mute(true);
+                PromptId::MutedByModerator
+            }
+            Moderation::Unmuted => {
+                self.mute(false);
+                PromptId::Unmuted
+            }
+            Moderation::UnmuteAllowed => PromptId::UnmuteRequested,
+            Moderation::HandLowered => {
+                self.has_hand_raised = false;
+                self.outputs.push_back(CallOutput::Event(Event::HandRaised(self.key, false)));
+                PromptId::HandLowered
+            }
+            Moderation::Recording(true) => PromptId::RecordingOn,
+            Moderation::Recording(false) => PromptId::RecordingOff,
+            Moderation::Streaming(true) => PromptId::StreamingOn,
+            Moderation::Streaming(false) => PromptId::StreamingOff,
+        };
+        match what {
+            // The answer to a key of his replaces what was said when he pressed it.
+            Moderation::UnmuteRefused => self.sound.reply(&[said], self.language),
+            _ => self.sound.say(Purpose::Note, &[said], self.language),
+        }
+    }
+
+    fn mute(&mut self, muted: bool) {
+        self.is_muted = muted;
+        self.media(ToMedia::Mute { call: self.key, muted: muted || self.is_held });
+        self.outputs.push_back(CallOutput::Event(Event::CallMuted(self.key, muted)));
+    }
+
     pub(super) fn joined(&mut self, at: Moment, facts: RoomFacts) {
+        if matches!(self.stage, Stage::Joined) {
+            return self.joined_again(facts);
+        }
         if !matches!(self.stage, Stage::Joining) {
             return;
         }
+        // Music and words of a wait on the way in end here.
+        self.sound.set_music(false);
         self.story.joined = Some(at);
         self.members = facts.members;
         self.enter(Stage::Joined, "joined");
@@ -223,6 +307,18 @@ impl Call {
         if facts.members > 1 {
             self.sound.chime(at.now, SoundId::Entry);
         } else {
+            self.alone();
+        }
+    }
+
+    /// Back after [`JoinStep::Reconnecting`].
+    fn joined_again(&mut self, facts: RoomFacts) {
+        self.members = facts.members;
+        self.waited(PromptId::Reconnected);
+        if self.is_held || self.is_muted {
+            self.media(ToMedia::Mute { call: self.key, muted: true });
+        }
+        if facts.members == 1 {
             self.alone();
         }
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use tracing::{debug, warn};
 
-use crate::base::ids::{CallKey, DialogKey, LegKey, RoomKey};
+use crate::base::ids::{CallKey, DialogKey, LegKey, RoomKey, StreamKey};
 use crate::call::event::Event;
 use crate::call::machine::{CallInput, CallOutput, SeatWish};
 use crate::call::story::Birth;
@@ -200,6 +200,14 @@ impl Gateway {
         self.drain_backends(now);
     }
 
+    /// From a stream, to the backend that opened it. A stream outlives its call by the goodbye.
+    pub(super) fn stream_said(&mut self, now: Instant, stream: StreamKey, input: BackendInput) {
+        match self.streams.get(&stream).copied() {
+            Some(index) => self.backends[index].1.handle_input(now, input),
+            None => self.counters.events_late += 1,
+        }
+    }
+
     /// True if a backend had something to say.
     fn drain_backends(&mut self, now: Instant) -> bool {
         let mut had_any = false;
@@ -221,6 +229,18 @@ impl Gateway {
             BackendOutput::Joined(leg, facts) => (leg, CallInput::Joined(facts)),
             BackendOutput::Members(leg, change, facts) => (leg, CallInput::Members(change, facts)),
             BackendOutput::Left(leg, reason) => (leg, CallInput::Left(reason)),
+            BackendOutput::Moderated(leg, what) => (leg, CallInput::Moderated(what)),
+            BackendOutput::OpenStream { stream, account } => {
+                self.streams.insert(stream, index);
+                return self.outputs.push_back(Output::OpenStream { stream, account });
+            }
+            BackendOutput::Stanza(stream, stanza) => {
+                return self.outputs.push_back(Output::Stanza(stream, stanza));
+            }
+            BackendOutput::CloseStream(stream) => {
+                self.streams.remove(&stream);
+                return self.outputs.push_back(Output::CloseStream(stream));
+            }
         };
         self.tell_call(now, leg.call, input);
     }

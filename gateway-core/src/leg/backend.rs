@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use crate::base::ids::{LegKey, RoomKey};
+use minidom::Element;
+use xmpp_parsers::jid::FullJid;
+
+use crate::base::ids::{LegKey, RoomKey, SiteId, StreamKey};
 use crate::base::pii::Pii;
 use crate::base::rng::Rng;
 use crate::base::time::Why;
@@ -20,7 +23,7 @@ pub trait Backend: Send {
         ask: JoinRequest,
         rng: Rng,
     ) -> Result<(), JoinRefused>;
-    /// Something from outside: an event of a media half (stanzas and streams follow with the Jitsi leg).
+    /// Something from outside: an event of a media half, a stanza, a stream that came up or went down.
     fn handle_input(&mut self, now: Instant, input: BackendInput);
     /// What a leg's call wants.
     fn command(&mut self, now: Instant, leg: LegKey, command: LegCommand);
@@ -150,6 +153,70 @@ pub enum JoinRefused {
 pub enum BackendInput {
     /// A media half of this backend says something.
     FromMedia(LegKey, ConferenceEvent),
+    /// A top-level stanza (`iq`, `message`, `presence`) of a stream, as it came; over TCP its namespace is `jabber:client`.
+    Stanza(StreamKey, Element),
+    /// A stream is authenticated and bound: stanzas may be sent.
+    StreamUp {
+        /// Which.
+        stream: StreamKey,
+        /// Our address on it.
+        jid: FullJid,
+        /// XEP-0198: the same session goes on, nothing was lost and the server did not see us leave. Otherwise the
+        /// address may be new and every room must be joined again.
+        resumed: bool,
+    },
+    /// A stream is down. It is opened again, with back-off, until [`BackendOutput::CloseStream`]; told once per outage
+    /// (and once if the very first attempt fails), not per attempt.
+    StreamDown {
+        /// Which.
+        stream: StreamKey,
+        /// Why.
+        reason: StreamDownReason,
+    },
+}
+
+/// Why a stream is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StreamDownReason {
+    /// No address, no route, connection refused or no answer in time.
+    Unreachable,
+    /// The server's certificate is not one we trust for its name.
+    Certificate,
+    /// The server refused user, password or token. Trying again does not help before somebody acts.
+    NotAuthorized,
+    /// The server closed it, with or without a stream error.
+    ClosedByServer,
+    /// The server no longer answers.
+    Silent,
+    /// The server said something that is no XMPP, or lacks what we need.
+    Protocol,
+}
+
+/// Which connection is wanted, as whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamAccount {
+    /// The deployment: host, transport, trust.
+    pub site: SiteId,
+    /// As whom.
+    pub identity: StreamIdentity,
+    /// Room part of the meeting's address: goes into `?room=` of a WebSocket, which some deployments route by.
+    pub room: Option<String>,
+    /// JSON Web Token of the meeting: goes into `?token=`.
+    pub token: Option<Pii<String>>,
+}
+
+/// As whom a stream is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamIdentity {
+    /// SASL ANONYMOUS (or what a token says).
+    Anonymous,
+    /// User part and password. With a shared-secret domain the user is unique per call.
+    Password {
+        /// Localpart.
+        user: Pii<String>,
+        /// Password.
+        password: Pii<String>,
+    },
 }
 
 /// From a call to its conference leg.
@@ -163,6 +230,8 @@ pub enum LegCommand {
     RaiseHand(bool),
     /// The phone may send these codecs from now on, and hears the first: a new media half is wanted.
     Codecs(Vec<CodecKind>),
+    /// The caller's answer to [`JoinStep::PasswordNeeded`]. Empty: none was typed.
+    Password(Pii<String>),
 }
 
 /// From a backend.
@@ -175,17 +244,62 @@ pub enum BackendOutput {
     Members(LegKey, MemberChange, RoomFacts),
     /// The leg is out of the room, on its own wish or not.
     Left(LegKey, EndReason),
+    /// Somebody in the conference did something to this caller, or to all.
+    Moderated(LegKey, Moderation),
     /// To the shard that holds the leg.
     Media(LegKey, ToMedia),
+    /// Open a stream and keep it up (see [`BackendInput::StreamDown`]) until `CloseStream`.
+    OpenStream {
+        /// Which.
+        stream: StreamKey,
+        /// Where and as whom.
+        account: StreamAccount,
+    },
+    /// Send this on a stream that is up. On one that is down it is dropped.
+    Stanza(StreamKey, Element),
+    /// Send what is queued, then close for good. Not answered; nothing of this stream is said afterwards.
+    CloseStream(StreamKey),
 }
 
-/// A step on the way into a room.
+/// A step on the way into a room, or back into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JoinStep {
     /// Waiting for the host.
     WaitingForHost,
     /// The host is there.
     HostArrived,
+    /// The join takes long enough to need words.
+    Joining,
+    /// A moderator decides in the lobby.
+    InLobby,
+    /// The moderator let us in.
+    Admitted,
+    /// Answer with [`LegCommand::Password`].
+    PasswordNeeded {
+        /// The last one was wrong.
+        again: bool,
+    },
+    /// The conference side is lost and is being joined again; repeated while that lasts. `Joined` ends it.
+    Reconnecting,
+}
+
+/// What somebody in the conference did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moderation {
+    /// The caller's microphone was switched off: by a moderator, or because everybody starts muted.
+    Muted,
+    /// The caller's microphone is on again by the moderator's doing.
+    Unmuted,
+    /// The caller may switch his microphone on, which a moderator had forbidden.
+    UnmuteAllowed,
+    /// The caller wanted to switch his microphone on and may not.
+    UnmuteRefused,
+    /// The caller's hand was lowered.
+    HandLowered,
+    /// The meeting is being recorded, or no longer.
+    Recording(bool),
+    /// The meeting is being streamed live, or no longer.
+    Streaming(bool),
 }
 
 /// What changed among the members.

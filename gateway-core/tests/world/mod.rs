@@ -299,6 +299,9 @@ impl World {
                 self.open.retain(|(key, _)| *key != call);
             }
             Output::ToMedia(_, command) => self.shard.command(self.now, command),
+            Output::OpenStream { .. } | Output::Stanza(..) | Output::CloseStream(_) => {
+                unreachable!("no conference here speaks XMPP")
+            }
             Output::Event(event) => self.event(event),
         }
     }

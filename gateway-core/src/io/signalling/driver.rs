@@ -203,6 +203,8 @@ impl Driver {
                     }
                 }
                 Output::ToMedia(shard, command) => self.tell_media(now, shard, command),
+                // No backend that is compiled in opens streams yet.
+                Output::OpenStream { .. } | Output::Stanza(..) | Output::CloseStream(_) => {}
                 Output::Event(event) => self.event(event),
             }
         }

@@ -73,6 +73,10 @@ impl Backend for Loopback {
                 self.leave(leg, EndReason::NoResources);
             }
             BackendInput::FromMedia(_, ConferenceEvent::Connected) => {}
+            // It has no streams.
+            BackendInput::Stanza(..)
+            | BackendInput::StreamUp { .. }
+            | BackendInput::StreamDown { .. } => {}
         }
     }
 
@@ -85,7 +89,7 @@ impl Backend for Loopback {
                 self.outputs.push_back(BackendOutput::Media(leg, detach));
                 self.attach(leg, room, &codecs);
             }
-            LegCommand::Mute(_) | LegCommand::RaiseHand(_) => {}
+            LegCommand::Mute(_) | LegCommand::RaiseHand(_) | LegCommand::Password(_) => {}
         }
     }
 

@@ -202,6 +202,10 @@ impl Backend for Rooms {
                 self.leave(leg, EndReason::NoResources);
             }
             BackendInput::FromMedia(_, ConferenceEvent::Connected) => {}
+            // It has no streams.
+            BackendInput::Stanza(..)
+            | BackendInput::StreamUp { .. }
+            | BackendInput::StreamDown { .. } => {}
         }
     }
 
@@ -219,6 +223,8 @@ impl Backend for Rooms {
                 }
             }
             LegCommand::Codecs(codecs) => self.change_codecs(leg, codecs),
+            // It never asks for one.
+            LegCommand::Password(_) => {}
         }
     }
 

@@ -45,6 +45,10 @@ impl Stage {
                 }
                 BackendOutput::Left(leg, reason) => (leg, format!("left {reason:?}")),
                 BackendOutput::Progress(leg, step) => (leg, format!("{step:?}")),
+                BackendOutput::Moderated(..)
+                | BackendOutput::OpenStream { .. }
+                | BackendOutput::Stanza(..)
+                | BackendOutput::CloseStream(_) => unreachable!("it has neither"),
                 BackendOutput::Media(leg, media) => (
                     leg,
                     match media {
