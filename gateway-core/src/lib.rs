@@ -4,7 +4,7 @@
 //! hand back what should be sent. A whole call replays from a seed.
 //!
 //! # Map (imports go strictly down)
-//! `6 io -> 5 gateway -> 4 call, shard -> 3 leg -> 2 sip, media, rtp -> 1 sip::wire, sip::sdp, rtp::wire -> 0 base`
+//! `6 io -> 5 gateway -> 4 call, shard -> 3 leg -> 2 sip, media, rtp, jitsi -> 1 sip::wire, sip::sdp, rtp::wire, jitsi::stanza -> 0 base`
 //!
 //! # The drain contract
 //! After every `handle_input`, `command` or `handle_timeout`: call `poll_output` until `None`, then
@@ -27,6 +27,7 @@ pub mod gateway;
     reason = "io is the only module with windows: clocks, threads, the runtime"
 )]
 pub mod io;
+pub mod jitsi;
 pub mod leg;
 pub mod media;
 pub mod rtp;

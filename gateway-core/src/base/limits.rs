@@ -32,3 +32,17 @@ pub const SIP_DIALOGS_CLOSING_MAX: usize = 20_000;
 pub const SIP_ROUTES_MAX: usize = 16;
 /// Formats read in one media description: 128 payload types exist, nobody offers half of them. More: not read.
 pub const SDP_FORMATS_MAX: usize = 64;
+/// Text of one attribute or name in a stanza, in bytes: JIDs have 3,071 at most, the rest is shorter. Longer: ignored.
+pub const JITSI_WORD_BYTES_MAX: usize = 4_096;
+/// JSON in a stanza or on the bridge channel, in bytes: 300 sources are 40 KB, with video 400 KB. Longer: ignored.
+pub const JITSI_JSON_BYTES_MAX: usize = 1 << 20;
+/// Sources of sound in one conference: bridges are configured for a few hundred talkers. More: the newest are unheard.
+pub const JITSI_SOURCES_MAX: usize = 300;
+/// Contents of a Jingle session: sound, picture, data. More: not read.
+pub const JINGLE_CONTENTS_MAX: usize = 8;
+/// Candidates of a transport: a bridge with ten addresses has thirty. More: not read.
+pub const JINGLE_CANDIDATES_MAX: usize = 32;
+/// Fingerprints of a transport. More: not read.
+pub const JINGLE_FINGERPRINTS_MAX: usize = 4;
+/// Payload types or header extensions of one content. More: not read.
+pub const JINGLE_FORMATS_MAX: usize = 64;
