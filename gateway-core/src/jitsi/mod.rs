@@ -5,4 +5,5 @@
 
 #[cfg(any(test, feature = "_testkit"))]
 pub mod capture;
+pub mod jingle;
 pub mod stanza;

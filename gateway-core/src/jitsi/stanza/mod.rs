@@ -7,6 +7,9 @@ use minidom::Element;
 use crate::base::limits::JITSI_WORD_BYTES_MAX;
 
 pub mod build;
+pub mod channel;
+pub mod iq;
+pub mod jingle;
 pub mod ns;
 pub mod sources;
 pub mod transport;

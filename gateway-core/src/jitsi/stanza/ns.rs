@@ -32,3 +32,5 @@ pub const COLIBRI: &str = "http://jitsi.org/protocol/colibri";
 pub const FOCUS: &str = "http://jitsi.org/protocol/focus";
 /// Jitsi: those who join are muted at first.
 pub const START_MUTED: &str = "http://jitsi.org/jitmeet/start-muted";
+/// Conditions of Jingle inside an `<error>`.
+pub const JINGLE_ERRORS: &str = "urn:xmpp:jingle:errors:1";
