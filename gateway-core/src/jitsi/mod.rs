@@ -3,7 +3,9 @@
 //! [`stanza`] (floor 1) turns XML elements into values and back; the machines here know time and states. Everything is
 //! held against recordings of a real Jitsi (`testdata/jitsi`, read by [`capture`]).
 
+pub mod bridge_channel;
 #[cfg(any(test, feature = "_testkit"))]
 pub mod capture;
 pub mod jingle;
+pub mod sources;
 pub mod stanza;

@@ -107,7 +107,7 @@ impl IceTransport {
         let candidates = children("candidate", ns::JINGLE_ICE_UDP).filter_map(Candidate::read);
         let fingerprints = children("fingerprint", ns::JINGLE_DTLS).filter_map(Fingerprint::read);
         let web_sockets = children("web-socket", ns::COLIBRI);
-        let web_sockets = web_sockets.filter_map(|it| word(it, "url").map(|url| Pii::new(url)));
+        let web_sockets = web_sockets.filter_map(|it| word(it, "url").map(Pii::new));
         let sctp = transport.get_child("sctpmap", ns::JINGLE_SCTP);
         Self {
             credentials: Credentials::read(transport),
