@@ -27,14 +27,20 @@ pub trait Backend: Send {
     fn handle_input(&mut self, now: Instant, input: BackendInput);
     /// What a leg's call wants.
     fn command(&mut self, now: Instant, leg: LegKey, command: LegCommand);
-    /// Due deadlines.
-    fn handle_timeout(&mut self, now: Instant);
+    /// Due deadlines. A backend that never waits has none.
+    fn handle_timeout(&mut self, now: Instant) {
+        let _ = now;
+    }
     /// The next output.
     fn poll_output(&mut self) -> Option<BackendOutput>;
     /// The next deadline.
-    fn poll_timeout(&self) -> Option<(Instant, Why)>;
-    /// Its rooms as they stand.
-    fn snapshot(&self) -> Vec<RoomSnapshot>;
+    fn poll_timeout(&self) -> Option<(Instant, Why)> {
+        None
+    }
+    /// Its rooms as they stand. A backend without rooms that people share has none to show.
+    fn snapshot(&self) -> Vec<RoomSnapshot> {
+        Vec::new()
+    }
 }
 
 /// A room as it stands, for people who look from outside.

@@ -332,28 +332,42 @@ pub trait ConferenceMedia: Send {
         let _ = now;
         ingress.pull(self.ear(), out)
     }
-    /// A datagram from the conference.
+    /// A datagram from the conference. A half without sockets gets none.
     fn handle_packet(
         &mut self,
         now: Instant,
         from: SocketAddr,
         bytes: &[u8],
         ingress: &mut Ingress,
-    );
+    ) {
+        let _ = (now, from, bytes, ingress);
+    }
     /// The phone's speech.
     fn push_uplink(&mut self, now: Instant, speech: Uplink<'_>, ingress: &mut Ingress);
     /// The phone was muted or unmuted: what was already taken is not heard either.
     fn set_muted(&mut self, muted: bool, ingress: &mut Ingress);
     /// Due deadlines.
-    fn handle_timeout(&mut self, now: Instant, ingress: &mut Ingress);
+    fn handle_timeout(&mut self, now: Instant, ingress: &mut Ingress) {
+        let _ = (now, ingress);
+    }
     /// The next datagram to send, written into `buffer`.
-    fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit>;
+    fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
+        let _ = buffer;
+        None
+    }
     /// What to tell signalling.
-    fn poll_event(&mut self) -> Option<ConferenceEvent>;
+    fn poll_event(&mut self) -> Option<ConferenceEvent> {
+        None
+    }
     /// The next deadline.
-    fn poll_timeout(&self) -> Option<(Instant, Why)>;
+    fn poll_timeout(&self) -> Option<(Instant, Why)> {
+        None
+    }
     /// Figures of what the phone sent, where this half holds the jitter buffer that plays it.
-    fn uplink_quality(&self, ingress: &Ingress) -> Option<UplinkQuality>;
+    fn uplink_quality(&self, ingress: &Ingress) -> Option<UplinkQuality> {
+        let _ = ingress;
+        None
+    }
 }
 
 /// What the jitter buffer that plays the phone's speech knows.

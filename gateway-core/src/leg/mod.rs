@@ -4,6 +4,7 @@ pub mod backend;
 pub mod end_reason;
 pub mod loopback;
 pub mod media;
+pub mod member_sound;
 pub mod phone_line;
 pub mod room;
 pub mod trunk;

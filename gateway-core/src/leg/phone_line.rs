@@ -4,17 +4,16 @@
 //! Neither playing nor recording allocates, locks or waits: the sound to play is shared, and a recording goes
 //! through a [`PcmTap`] that another thread empties.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI16, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::base::time::Why;
-use crate::leg::media::{ConferenceEvent, ConferenceMedia, Transmit, Uplink, UplinkQuality};
+use crate::leg::media::{ConferenceEvent, ConferenceMedia, Uplink, UplinkQuality};
+use crate::leg::member_sound::MemberSound;
 use crate::media::clip::Clip;
 use crate::media::codec::CodecKind;
 use crate::media::frame::{Frame, SampleRate};
-use crate::media::ingress::{EarKey, Heard, Ingress, Source, SourceKey, SourcePacket};
+use crate::media::ingress::{EarKey, Heard, Ingress, SourceKey};
 
 /// What a test phone plays and where its recording goes.
 pub struct PhoneLineConfig {
@@ -35,7 +34,7 @@ pub struct PhoneLineConfig {
 /// The conference half of a test phone.
 pub struct PhoneLine {
     config: PhoneLineConfig,
-    source: Option<Box<Source>>,
+    sound: MemberSound,
     position: usize,
     heard: Frame,
     event: Option<ConferenceEvent>,
@@ -44,13 +43,10 @@ pub struct PhoneLine {
 impl PhoneLine {
     /// Plays and records from its attachment on.
     pub fn new(config: PhoneLineConfig) -> Box<Self> {
-        let source = Source::new(SourceKey(config.key), None, &config.codecs);
+        let (ear, source) = (EarKey(config.key), SourceKey(config.key));
+        let sound = MemberSound::new(ear, source, None, &config.codecs, config.rate);
         let heard = Frame::silence(config.rate);
-        Box::new(Self { config, source: Some(source), position: 0, heard, event: None })
-    }
-
-    fn source_key(&self) -> SourceKey {
-        SourceKey(self.config.key)
+        Box::new(Self { config, sound, position: 0, heard, event: None })
     }
 
     /// The next 20 ms of what is played. Silence after its end, or without it.
@@ -80,73 +76,48 @@ impl PhoneLine {
 
 impl ConferenceMedia for PhoneLine {
     fn attach(&mut self, now: Instant, ingress: &mut Ingress) {
-        let Some(source) = self.source.take() else { return };
-        let joined = ingress.add_ear(self.ear(), self.config.rate);
-        self.event = match ingress.add_source(now, source) {
-            Ok(()) if joined => Some(ConferenceEvent::Connected),
-            Ok(()) => Some(ConferenceEvent::Lost),
-            Err(source) => {
-                self.source = Some(source);
-                Some(ConferenceEvent::Lost)
-            }
-        };
+        self.event = self.sound.attach(now, ingress);
     }
 
     fn detach(&mut self, ingress: &mut Ingress) {
-        ingress.remove_ear(self.ear());
-        self.source = ingress.remove_source(self.source_key());
-    }
-
-    fn ear(&self) -> EarKey {
-        EarKey(self.config.key)
-    }
-
-    fn set_rate(&mut self, rate: SampleRate, ingress: &mut Ingress) {
-        let old = self.config.rate;
-        if rate == old {
-            return;
-        }
-        self.position = self.position / old.samples(1) * rate.samples(1);
-        self.config.rate = rate;
-        self.heard = Frame::silence(rate);
-        ingress.remove_ear(self.ear());
-        ingress.add_ear(self.ear(), rate);
+        self.sound.detach(ingress);
     }
 
     fn pull(&mut self, _now: Instant, ingress: &mut Ingress, out: &mut Frame) -> Heard {
         if let Some(tap) = &self.config.record {
-            ingress.pull(EarKey(self.config.key), &mut self.heard);
+            ingress.pull(self.sound.ear(), &mut self.heard);
             tap.push(&self.heard);
         }
         self.play(out)
     }
 
-    fn handle_packet(&mut self, _: Instant, _: SocketAddr, _: &[u8], _: &mut Ingress) {}
+    fn ear(&self) -> EarKey {
+        self.sound.ear()
+    }
+
+    fn set_rate(&mut self, rate: SampleRate, ingress: &mut Ingress) {
+        let old = self.sound.rate();
+        if rate != old {
+            self.position = self.position / old.samples(1) * rate.samples(1);
+            self.heard = Frame::silence(rate);
+        }
+        self.sound.set_rate(rate, ingress);
+    }
 
     fn push_uplink(&mut self, now: Instant, speech: Uplink<'_>, ingress: &mut Ingress) {
-        ingress.put(now, self.source_key(), SourcePacket::from(speech));
+        self.sound.push(now, speech, ingress);
     }
 
     fn set_muted(&mut self, muted: bool, ingress: &mut Ingress) {
-        ingress.set_muted(self.source_key(), muted);
-    }
-
-    fn handle_timeout(&mut self, _: Instant, _: &mut Ingress) {}
-
-    fn poll_transmit(&mut self, _: &mut [u8]) -> Option<Transmit> {
-        None
+        self.sound.set_muted(muted, ingress);
     }
 
     fn poll_event(&mut self) -> Option<ConferenceEvent> {
         self.event.take()
     }
 
-    fn poll_timeout(&self) -> Option<(Instant, Why)> {
-        None
-    }
-
     fn uplink_quality(&self, ingress: &Ingress) -> Option<UplinkQuality> {
-        UplinkQuality::of(ingress, self.source_key())
+        self.sound.quality(ingress)
     }
 }
 

@@ -6,10 +6,8 @@ use std::time::Instant;
 
 use gateway_core::base::ids::{LegKey, RoomKey};
 use gateway_core::base::rng::Rng;
-use gateway_core::base::time::Why;
 use gateway_core::leg::backend::{
     Backend, BackendInput, BackendOutput, JoinRefused, JoinRequest, LegCommand, RoomFacts,
-    RoomSnapshot,
 };
 use gateway_core::leg::media::ToMedia;
 use gateway_core::leg::phone_line::{PcmTap, PhoneLine, PhoneLineConfig};
@@ -78,18 +76,8 @@ impl Backend for PhoneBackend {
         self.outputs.push_back(BackendOutput::Left(leg, reason));
     }
 
-    fn handle_timeout(&mut self, _now: Instant) {}
-
     fn poll_output(&mut self) -> Option<BackendOutput> {
         self.outputs.pop_front()
-    }
-
-    fn poll_timeout(&self) -> Option<(Instant, Why)> {
-        None
-    }
-
-    fn snapshot(&self) -> Vec<RoomSnapshot> {
-        Vec::new()
     }
 }
 

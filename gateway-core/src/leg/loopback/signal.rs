@@ -6,10 +6,8 @@ use std::time::Instant;
 
 use crate::base::ids::{LegKey, RoomKey};
 use crate::base::rng::Rng;
-use crate::base::time::Why;
 use crate::leg::backend::{
     Backend, BackendInput, BackendOutput, JoinRefused, JoinRequest, LegCommand, RoomFacts,
-    RoomSnapshot,
 };
 use crate::leg::end_reason::EndReason;
 use crate::leg::loopback::media::LoopbackMedia;
@@ -68,15 +66,9 @@ impl Backend for Loopback {
     }
 
     fn handle_input(&mut self, _now: Instant, input: BackendInput) {
-        match input {
-            BackendInput::FromMedia(leg, ConferenceEvent::Lost) => {
-                self.leave(leg, EndReason::NoResources);
-            }
-            BackendInput::FromMedia(_, ConferenceEvent::Connected) => {}
-            // It has no streams.
-            BackendInput::Stanza(..)
-            | BackendInput::StreamUp { .. }
-            | BackendInput::StreamDown { .. } => {}
+        // It has no streams, and a connection is no news.
+        if let BackendInput::FromMedia(leg, ConferenceEvent::Lost) = input {
+            self.leave(leg, EndReason::NoResources);
         }
     }
 
@@ -93,17 +85,7 @@ impl Backend for Loopback {
         }
     }
 
-    fn handle_timeout(&mut self, _now: Instant) {}
-
     fn poll_output(&mut self) -> Option<BackendOutput> {
         self.outputs.pop_front()
-    }
-
-    fn poll_timeout(&self) -> Option<(Instant, Why)> {
-        None
-    }
-
-    fn snapshot(&self) -> Vec<RoomSnapshot> {
-        Vec::new()
     }
 }

@@ -197,15 +197,9 @@ impl Backend for Rooms {
     }
 
     fn handle_input(&mut self, _now: Instant, input: BackendInput) {
-        match input {
-            BackendInput::FromMedia(leg, ConferenceEvent::Lost) => {
-                self.leave(leg, EndReason::NoResources);
-            }
-            BackendInput::FromMedia(_, ConferenceEvent::Connected) => {}
-            // It has no streams.
-            BackendInput::Stanza(..)
-            | BackendInput::StreamUp { .. }
-            | BackendInput::StreamDown { .. } => {}
+        // It has no streams, and a connection is no news.
+        if let BackendInput::FromMedia(leg, ConferenceEvent::Lost) = input {
+            self.leave(leg, EndReason::NoResources);
         }
     }
 

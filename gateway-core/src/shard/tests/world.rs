@@ -357,22 +357,8 @@ impl ConferenceMedia for ProbeHalf {
         self.position += count;
         Heard::Voices
     }
-    fn handle_packet(&mut self, _: Instant, _: SocketAddr, _: &[u8], _: &mut Ingress) {}
     fn push_uplink(&mut self, now: Instant, speech: Uplink<'_>, _: &mut Ingress) {
         self.probe.take(now, speech);
     }
     fn set_muted(&mut self, _: bool, _: &mut Ingress) {}
-    fn handle_timeout(&mut self, _: Instant, _: &mut Ingress) {}
-    fn poll_transmit(&mut self, _: &mut [u8]) -> Option<Transmit> {
-        None
-    }
-    fn poll_event(&mut self) -> Option<ConferenceEvent> {
-        None
-    }
-    fn poll_timeout(&self) -> Option<(Instant, Why)> {
-        None
-    }
-    fn uplink_quality(&self, _: &Ingress) -> Option<UplinkQuality> {
-        None
-    }
 }
