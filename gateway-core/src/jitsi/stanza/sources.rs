@@ -3,7 +3,9 @@
 //! Jicofo sends JSON to those who say `json-encoded-sources`, else XML; clients always send XML. Groups of SSRCs (FID,
 //! SIM) concern video alone and are not read.
 //!
-//!   {"sources":{"OWNER":[[video],[video groups],[audio],[audio groups]]}}   source: {"s":SSRC,"n":NAME,"m":MSID,"v":"d"}
+//! ```text
+//! {"sources":{"OWNER":[[video],[video groups],[audio],[audio groups]]}}   source: {"s":SSRC,"n":NAME,"m":MSID,"v":"d"}
+//! ```
 
 use std::collections::BTreeMap;
 

@@ -1,16 +1,13 @@
 //! What must not harm the others: panics, a clock that stands still, nonsense from the network, commands for nobody.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::signal::{amplitude, tone};
 use super::world::{End, Setup, World};
 use crate::base::ids::{CallKey, PlayToken, RoomKey};
 use crate::base::rng::Rng;
-use crate::base::time::Why;
 use crate::leg::media::{
-    ConferenceEvent, ConferenceMedia, FromMedia, Playlist, RoomDuring, SocketKind, ToMedia,
-    Transmit, Uplink, UplinkQuality,
+    ConferenceEvent, ConferenceMedia, FromMedia, Playlist, RoomDuring, SocketKind, ToMedia, Uplink,
 };
 use crate::media::codec::CodecKind;
 use crate::media::frame::{Frame, SampleRate};

@@ -11,11 +11,7 @@ use slotmap::SlotMap;
 use crate::base::ids::{CallKey, RoomKey};
 use crate::base::limits::RTP_DATAGRAM_BYTES_MAX;
 use crate::base::rng::Rng;
-use crate::base::time::Why;
-use crate::leg::media::{
-    ConferenceEvent, ConferenceMedia, FromMedia, SocketKind, ToMedia, Transmit, Uplink,
-    UplinkQuality,
-};
+use crate::leg::media::{ConferenceMedia, FromMedia, SocketKind, ToMedia, Transmit, Uplink};
 use crate::leg::trunk::media::{AudioPath, TrunkMedia, TrunkMediaConfig};
 use crate::media::codec::{self, CodecKind, Decoder};
 use crate::media::frame::{Frame, SampleRate};
