@@ -4,7 +4,8 @@
 //! hand back what should be sent. A whole call replays from a seed.
 //!
 //! # Map (imports go strictly down)
-//! `6 io -> 5 gateway -> 4 call, shard -> 3 leg -> 2 sip, media, rtp, jitsi -> 1 sip::wire, sip::sdp, rtp::wire, jitsi::stanza -> 0 base`
+//! `6 io -> 5 gateway -> 4 call, shard -> 3 leg -> 2 sip, media, rtp, jitsi ->`
+//! `1 sip::wire, sip::sdp, rtp::wire, jitsi::stanza -> 0 base`
 //!
 //! # The drain contract
 //! After every `handle_input`, `command` or `handle_timeout`: call `poll_output` until `None`, then
