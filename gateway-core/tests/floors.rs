@@ -15,6 +15,8 @@ const FLOORS: &[(&str, u8)] = &[
     ("sip::sdp", 1),
     ("rtp::wire", 1),
     ("jitsi::stanza", 1),
+    // Reads recordings for the tests of those above.
+    ("jitsi::capture", 1),
     ("sip", 2),
     ("media", 2),
     ("rtp", 2),

@@ -6,6 +6,11 @@
 pub mod bridge_channel;
 #[cfg(any(test, feature = "_testkit"))]
 pub mod capture;
+pub mod disco;
+pub mod focus;
 pub mod jingle;
+pub mod lobby;
+pub mod moderation;
+pub mod muc;
 pub mod sources;
 pub mod stanza;

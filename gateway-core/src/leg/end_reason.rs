@@ -22,6 +22,12 @@ pub enum EndReason {
     RoomEnded,
     /// The host did not come in time.
     HostNeverCame,
+    /// A moderator removed the caller.
+    Kicked,
+    /// A moderator did not let the caller out of the lobby.
+    LobbyDenied,
+    /// The conference was lost and could not be joined again.
+    ConferenceLost,
     /// No such destination and no PIN allowed.
     NotFound,
     /// The daemon's policy said no.
@@ -88,6 +94,11 @@ impl EndReason {
             Self::RoomFull => ("room_full", 486, 17, Some(PromptId::RoomFull)),
             Self::RoomEnded => ("room_ended", 480, 16, Some(PromptId::RoomEndedByHost)),
             Self::HostNeverCame => ("host_never_came", 480, 19, Some(PromptId::MeetingNotStarted)),
+            Self::Kicked => ("kicked", 403, 21, Some(PromptId::Kicked)),
+            Self::LobbyDenied => ("lobby_denied", 403, 21, Some(PromptId::LobbyDenied)),
+            Self::ConferenceLost => {
+                ("conference_lost", 503, 41, Some(PromptId::ServiceUnavailable))
+            }
             Self::NotFound => ("not_found", 404, 1, Some(PromptId::RoomClosed)),
             Self::Forbidden => ("forbidden", 403, 21, Some(PromptId::RoomClosed)),
             Self::Overloaded => ("overloaded", 503, 42, Some(PromptId::CallLimit)),
@@ -113,7 +124,7 @@ impl EndReason {
     }
 
     /// Every reason, for metrics that show zeros and for tests.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::CallerHungUp,
         Self::CallerCancelled,
         Self::CallerLeft,
@@ -122,6 +133,9 @@ impl EndReason {
         Self::RoomFull,
         Self::RoomEnded,
         Self::HostNeverCame,
+        Self::Kicked,
+        Self::LobbyDenied,
+        Self::ConferenceLost,
         Self::NotFound,
         Self::Forbidden,
         Self::Overloaded,

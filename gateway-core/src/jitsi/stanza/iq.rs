@@ -93,6 +93,9 @@ pub const SERVICE_UNAVAILABLE: Refusal = Refusal("cancel", "service-unavailable"
 /// He may not ask for that.
 pub const FORBIDDEN: Refusal = Refusal("auth", "forbidden");
 
+/// Nobody may do that.
+pub const NOT_ALLOWED: Refusal = Refusal("cancel", "not-allowed");
+
 /// No to a request.
 pub fn refusal(request: &Element, refusal: Refusal) -> Element {
     let Refusal(kind, condition) = refusal;

@@ -8,9 +8,15 @@ use crate::base::limits::JITSI_WORD_BYTES_MAX;
 
 pub mod build;
 pub mod channel;
+pub mod conference;
+pub mod disco;
+pub mod exchange;
 pub mod iq;
 pub mod jingle;
+pub mod mute;
 pub mod ns;
+pub mod presence;
+pub mod room_message;
 pub mod sources;
 pub mod transport;
 
