@@ -102,11 +102,10 @@ impl Caller {
 }
 
 fn tone(hz: f64) -> Arc<Clip> {
-    let pcm = SampleRate::ALL.map(|rate| {
-        let angle = |at: u32| TAU * hz * f64::from(at) / f64::from(rate.hz());
-        (0..rate.hz()).map(|at| (angle(at).sin() * 8_000.0) as i16).collect()
-    });
-    Arc::new(Clip::new(format!("{hz} Hz"), pcm))
+    let rate = SampleRate::Hz48000;
+    let angle = |at: u32| TAU * hz * f64::from(at) / f64::from(rate.hz());
+    let pcm = (0..rate.hz()).map(|at| (angle(at).sin() * 8_000.0) as i16).collect();
+    Arc::new(Clip::new(format!("{hz} Hz"), rate, pcm))
 }
 
 /// Level of one tone in dB below full scale (a correlation with sine and cosine).

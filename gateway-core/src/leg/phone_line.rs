@@ -54,19 +54,16 @@ impl PhoneLine {
         let rate = out.rate();
         out.samples_mut().fill(0);
         let Some(clip) = &self.config.play else { return Heard::Nobody };
-        let pcm = clip.samples(rate);
+        let length = clip.length(rate);
         let mut written = 0;
         while written < rate.frame_samples() {
-            if self.position >= pcm.len() {
-                if !self.config.repeat || pcm.is_empty() {
+            if self.position >= length {
+                if !self.config.repeat || length == 0 {
                     break;
                 }
                 self.position = 0;
             }
-            let rest = &pcm[self.position..];
-            let room = &mut out.samples_mut()[written..];
-            let count = rest.len().min(room.len());
-            room[..count].copy_from_slice(&rest[..count]);
+            let count = clip.read(rate, self.position, &mut out.samples_mut()[written..]);
             self.position += count;
             written += count;
         }

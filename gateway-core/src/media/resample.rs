@@ -94,6 +94,59 @@ impl Resampler {
     }
 }
 
+/// A piece of a whole sound at another rate: `out` begins at its output sample `first`. Nothing is kept between
+/// pieces, there is no delay, and around the sound there is silence. Costs 2 to 4 us per 20 ms.
+pub fn convert_piece(
+    sound: &[i16],
+    from: SampleRate,
+    to: SampleRate,
+    first: usize,
+    out: &mut [i16],
+) {
+    if from == to {
+        for (n, out) in out.iter_mut().enumerate() {
+            *out = sound.get(first + n).copied().unwrap_or(0);
+        }
+        return;
+    }
+    let (factor, taps) = filter(from, to);
+    let mut line = [0.0; LINE_MAX];
+    let mut begin = first;
+    for out in out.chunks_mut(to.frame_samples()) {
+        if to > from {
+            // The window of output `m` reaches 11 inputs back and 12 ahead of input `m / factor`.
+            let oldest = begin / factor;
+            let inputs = (begin + out.len() - 1) / factor - oldest + TAPS_LOW;
+            load(sound, oldest, TAPS_LOW / 2 - 1, &mut line[..inputs]);
+            for (n, out) in out.iter_mut().enumerate() {
+                let (window, phase) = ((begin + n) / factor - oldest, (begin + n) % factor);
+                let taps = &taps[phase * TAPS_LOW..][..TAPS_LOW];
+                *out = round(dot(&line[window..][..TAPS_LOW], taps));
+            }
+        } else {
+            let length = TAPS_LOW * factor;
+            let inputs = (out.len() + TAPS_LOW - 1) * factor;
+            let back = TAPS_LOW / 2 * factor;
+            load(sound, begin * factor, back, &mut line[..inputs]);
+            for (n, out) in out.iter_mut().enumerate() {
+                *out = round(dot(&line[n * factor..][..length], taps));
+            }
+        }
+        begin += out.len();
+    }
+}
+
+/// `line` begins `back` samples before `place` of the sound.
+fn load(sound: &[i16], place: usize, back: usize, line: &mut [f32]) {
+    let silent = back.saturating_sub(place).min(line.len());
+    let rest = sound.get((place + silent).saturating_sub(back)..).unwrap_or_default();
+    let (before, line) = line.split_at_mut(silent);
+    before.fill(0.0);
+    for (n, value) in line.iter_mut().enumerate() {
+        *value = rest.get(n).map_or(0.0, |sample| f32::from(*sample));
+    }
+}
+
 fn filter(from: SampleRate, to: SampleRate) -> (usize, &'static [f32]) {
     let factor = (from.max(to).hz() / from.min(to).hz()) as usize;
     let filters: &'static Filters = match factor {
@@ -237,5 +290,36 @@ mod tests {
         let heard = convert(SampleRate::Hz8000, SampleRate::Hz48000, &pulse, 5);
         let peak = heard.iter().enumerate().max_by_key(|(_, s)| **s).map_or(0, |(n, _)| n);
         assert!((600..600 + 96).contains(&peak), "{}", peak as i64 - 600);
+    }
+
+    /// In pieces as at once, without delay, at the level it had.
+    #[test]
+    fn a_whole_sound_is_converted_piece_by_piece() {
+        for from in SampleRate::ALL {
+            let sound = tone::sine(from, 440.0, 8_000, from.samples(200));
+            for to in SampleRate::ALL {
+                let truth = tone::sine(to, 440.0, 8_000, to.samples(200));
+                let mut whole = vec![0; truth.len()];
+                convert_piece(&sound, from, to, 0, &mut whole);
+                let mut pieces = vec![0; truth.len()];
+                let mut first = 0;
+                for piece in pieces.chunks_mut(77) {
+                    convert_piece(&sound, from, to, first, piece);
+                    first += piece.len();
+                }
+                assert_eq!(pieces, whole, "{from:?} to {to:?}");
+                let inner = to.samples(5)..to.samples(195);
+                // Half a sample of the higher rate is the filter's own offset.
+                let slope = 8_000.0 * std::f64::consts::TAU * 440.0;
+                let bound = (slope / f64::from(from.max(to).hz()) * 0.55) as i32 + 60;
+                for (got, want) in whole[inner.clone()].iter().zip(&truth[inner]) {
+                    let error = i32::from(*got) - i32::from(*want);
+                    assert!(error.abs() < bound, "{from:?} to {to:?}: {error}");
+                }
+                let mut beyond = [7; 50];
+                convert_piece(&sound, from, to, to.samples(300), &mut beyond);
+                assert_eq!(beyond, [0; 50]);
+            }
+        }
     }
 }

@@ -227,9 +227,9 @@ fn clip_of(file: &std::path::Path) -> Result<Arc<Clip>, String> {
     let broken = |what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
     let bytes = std::fs::read(file).map_err(|error| broken(&error))?;
     let recording = read_wav(&bytes).map_err(|error| broken(&error))?;
-    let pcm = SampleRate::ALL
-        .map(|rate| convert_rate(&recording.samples, recording.rate_hz, rate.hz()).into());
-    Ok(Arc::new(Clip::new(file.display().to_string(), pcm)))
+    let rate = SampleRate::Hz48000;
+    let pcm = convert_rate(&recording.samples, recording.rate_hz, rate.hz());
+    Ok(Arc::new(Clip::new(file.display().to_string(), rate, pcm)))
 }
 
 fn keys(text: &str) -> Result<String, String> {

@@ -450,7 +450,7 @@ const PROMPTS: SectionDecl = SectionDecl {
             "languages",
             Kind::SomeOf(LANGUAGES),
             r#"["en", "id", "pt-BR", "ru"]"#,
-            "Languages made ready at the start, about 30 MB each. Others are made ready when first spoken.",
+            "Languages made ready at the start, about 6 MB each. Others are made ready when first spoken.",
         ),
         key(
             "dir",

@@ -1,7 +1,7 @@
 //! All clips of a gateway: the built-in packs, and in their place what an operator recorded.
 //!
-//! Opening the library reads indexes only. A clip is decoded (or an operator's recording converted) to all three
-//! rates the first time somebody asks for it, and then stays: figures in `docs/decisions/003-clips-as-pcm.md`.
+//! Opening the library reads indexes only. A clip is decoded (or an operator's recording converted) to one rate, its
+//! own, the first time somebody asks for it, and then stays: figures in `docs/decisions/003-clips-as-pcm.md`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -102,7 +102,7 @@ impl ClipLibrary {
     }
 
     /// Decodes the sounds and all prompts of these languages, for a thread of the daemon's that runs beside the first
-    /// calls: about 0.5 s of CPU and 30 MB for each language, so that no call waits for its first words.
+    /// calls: about 0.15 s of CPU and 6 MB for each language, so that no call waits for its first words.
     pub fn warm(&self, languages: &[Language]) {
         for id in SoundId::all() {
             self.sound(id);
@@ -201,7 +201,18 @@ impl Entry {
 
 impl Source {
     fn decode(&self, name: String) -> Clip {
-        Clip::new(name, SampleRate::ALL.map(|rate| self.pcm(rate).into()))
+        Clip::new(name, self.rate(), self.pcm(self.rate()))
+    }
+
+    /// The lowest of our rates that holds all of it: that of its Opus packets, or above the recording's own.
+    fn rate(&self) -> SampleRate {
+        match self {
+            Self::Packed(packed) => packed.rate(),
+            Self::Recorded(recording) => SampleRate::ALL
+                .into_iter()
+                .find(|rate| rate.hz() >= recording.rate_hz)
+                .unwrap_or(SampleRate::Hz48000),
+        }
     }
 
     fn pcm(&self, rate: SampleRate) -> Vec<i16> {
@@ -287,7 +298,7 @@ impl OverrideReason {
 /// Longest recording of a prompt or chime: the longest of ours, the help, takes 15 s.
 const CLIP_SECONDS_MAX: u64 = 60;
 
-/// Longest music. Decoded to the three rates it takes 144 kB a second: 43 MB.
+/// Longest music. At 48 kHz it takes 96 kB a second: 29 MB.
 const MUSIC_SECONDS_MAX: u64 = 300;
 
 /// [`MUSIC_SECONDS_MAX`] at 48 kHz in stereo, and room for headers and pictures.

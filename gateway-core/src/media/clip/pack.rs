@@ -120,6 +120,18 @@ impl<'a> Pack<'a> {
 }
 
 impl PackedClip<'_> {
+    /// The lowest of our rates that holds its sound, by the bandwidth of its packets.
+    pub fn rate(&self) -> SampleRate {
+        packets(self.packets)
+            .map(|packet| match opus::packet::get_bandwidth(packet) {
+                Ok(opus::Bandwidth::Narrowband) => SampleRate::Hz8000,
+                Ok(opus::Bandwidth::Mediumband | opus::Bandwidth::Wideband) => SampleRate::Hz16000,
+                _ => SampleRate::Hz48000,
+            })
+            .max()
+            .unwrap_or(SampleRate::Hz8000)
+    }
+
     /// Samples it will have at `rate`.
     pub fn length(&self, rate: SampleRate) -> usize {
         at_rate(self.length, rate)

@@ -311,8 +311,8 @@ fn a_new_ssrc_and_a_wrap_go_on_as_one_stream() {
 }
 
 fn clip(ms: usize, hz: f64) -> Arc<Clip> {
-    let pcm = SampleRate::ALL.map(|rate| Arc::from(tone(hz, 8_000.0, ms, rate)));
-    Arc::new(Clip::new("test".into(), pcm))
+    let rate = SampleRate::Hz48000;
+    Arc::new(Clip::new("test".into(), rate, tone(hz, 8_000.0, ms, rate)))
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::base::ids::{CallKey, PlayToken};
 use crate::leg::media::{FromMedia, MediaOutputs, Playlist, RoomDuring};
-use crate::media::frame::{Frame, SampleRate};
+use crate::media::frame::{FRAME_SAMPLES_MAX, Frame, SampleRate};
 
 /// What a leg plays to its phone.
 #[derive(Debug)]
@@ -58,6 +58,11 @@ impl Player {
     /// Whether there is nothing to do to a frame.
     pub fn is_idle(&self) -> bool {
         self.current.is_none() && self.fading.is_none() && self.room_gain == FULL
+    }
+
+    /// Whether the room is heard, be it under a clip.
+    pub fn lets_room_be_heard(&self) -> bool {
+        self.current.as_ref().is_none_or(|playing| playing.playlist.room != RoomDuring::Silent)
     }
 
     /// Lays the clips over 20 ms of the room.
@@ -121,16 +126,17 @@ impl Playing {
                 self.clip = 0;
                 continue;
             };
-            let rest = clip.samples(self.rate).get(self.offset..).unwrap_or_default();
-            let count = rest.len().min(samples.len() - written);
-            for (sample, clip) in samples[written..written + count].iter_mut().zip(rest) {
+            let rest = &mut samples[written..];
+            let mut pcm = [0; FRAME_SAMPLES_MAX];
+            let count = clip.read(self.rate, self.offset, &mut pcm[..rest.len()]);
+            for (sample, clip) in rest.iter_mut().zip(&pcm[..count]) {
                 self.gain = towards(self.gain, target, step);
                 let sum = i32::from(*sample) + ((i32::from(*clip) * self.gain) >> 15);
                 *sample = sum.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16;
             }
             written += count;
             self.offset += count;
-            if count == rest.len() {
+            if self.offset >= clip.length(self.rate) {
                 self.clip += 1;
                 self.offset = 0;
             }
@@ -147,7 +153,7 @@ impl Playing {
     }
 
     fn is_empty(&self) -> bool {
-        self.playlist.clips.iter().all(|clip| clip.samples(self.rate).is_empty())
+        self.playlist.clips.iter().all(|clip| clip.length(self.rate) == 0)
     }
 }
 

@@ -57,7 +57,7 @@ fn every_prompt_is_spoken_in_every_language_at_one_level() {
     for (language, id) in every_prompt() {
         let clip = library.prompt(id, language);
         for rate in SampleRate::ALL {
-            let samples = clip.samples(rate);
+            let samples = &*clip.samples(rate);
             let at = format!("{} at {} Hz", clip.name, rate.hz());
             let ms = samples.len() / rate.samples(1);
             assert!((200..=17_000).contains(&ms), "{at}: {ms} ms");
@@ -103,7 +103,7 @@ fn the_sounds_stay_below_speech_and_the_music_lasts() {
         for rate in SampleRate::ALL {
             let clip = library.sound(id);
             let samples = clip.samples(rate);
-            let level = active_level_dbov(samples, rate.hz()).unwrap();
+            let level = active_level_dbov(&samples, rate.hz()).unwrap();
             assert!((level - dbov).abs() <= 1.5, "{id} at {} Hz: {level:.1} dBov", rate.hz());
             let got = samples.len() / rate.samples(1);
             assert!(ms.contains(&got), "{id}: {got} ms");
@@ -307,10 +307,8 @@ fn clip_costs() {
     report("the rest of English");
     library.warm(&Language::ALL);
     report("all other languages");
-    let samples = |clip: Arc<Clip>| {
-        SampleRate::ALL.map(|rate| clip.samples(rate).len()).iter().sum::<usize>()
-    };
     let total: usize =
-        every_prompt().map(|(language, id)| samples(library.prompt(id, language))).sum();
-    println!("every prompt: {} MB", total * 2 / 1_000_000);
+        every_prompt().map(|(language, id)| library.prompt(id, language).bytes()).sum();
+    let sounds: usize = SoundId::all().map(|id| library.sound(id).bytes()).sum();
+    println!("every prompt: {} kB, sounds {} kB", total / 1_000, sounds / 1_000);
 }

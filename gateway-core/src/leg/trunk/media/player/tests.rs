@@ -7,9 +7,7 @@ const RATE: SampleRate = SampleRate::Hz8000;
 
 /// A clip of one value for `ms`.
 fn clip(value: i16, ms: usize) -> Arc<Clip> {
-    let pcm = |rate: SampleRate| -> Arc<[i16]> { vec![value; rate.samples(ms)].into() };
-    let pcm = SampleRate::ALL.map(pcm);
-    Arc::new(Clip::new("test".into(), pcm))
+    Arc::new(Clip::new("test".into(), RATE, vec![value; RATE.samples(ms)]))
 }
 
 fn playlist(clips: Vec<Arc<Clip>>, repeat: bool, room: RoomDuring) -> Box<Playlist> {
