@@ -38,12 +38,16 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// CPU time of all its threads so far.
-    pub fn cpu(&self) -> io::Result<Duration> {
+    /// CPU time so far of the threads whose name begins with `name`; of all, if it is empty.
+    pub fn cpu(&self, name: &str) -> io::Result<Duration> {
         let mut nanoseconds = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let task = task?.path();
             // A thread may end between the listing and the reading: it then counts as nothing.
-            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+            let Ok(text) = fs::read_to_string(task.join("schedstat")) else { continue };
+            if !fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.starts_with(name)) {
+                continue;
+            }
             nanoseconds += text
                 .split_whitespace()
                 .next()
@@ -51,6 +55,25 @@ impl Gateway {
                 .unwrap_or(0);
         }
         Ok(Duration::from_nanos(nanoseconds))
+    }
+
+    /// Waits until no thread of that name runs, at most 60 s: what the gateway prepares at start is then done.
+    pub fn wait_for_end_of(&self, name: &str) -> io::Result<()> {
+        let give_up = Instant::now() + Duration::from_secs(60);
+        loop {
+            let mut runs = false;
+            for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+                let comm = fs::read_to_string(task?.path().join("comm")).unwrap_or_default();
+                runs |= comm.trim_end() == name;
+            }
+            if !runs {
+                return Ok(());
+            }
+            if Instant::now() > give_up {
+                return Err(io::Error::other(format!("thread \"{name}\" did not end in 60 s")));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Proportional set size, in bytes.

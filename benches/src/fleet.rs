@@ -7,6 +7,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use gateway_core::media::clip::convert::convert_rate;
 use gateway_core::media::codec::{CodecKind, EncoderSettings, new_decoder, new_encoder};
 use gateway_core::media::frame::SampleRate;
 
@@ -26,10 +27,12 @@ pub struct PhonePlan {
     pub judge_against: Option<usize>,
 }
 
-/// Speech at 8 and 48 kHz, at least half a minute, heard again and again.
+/// Speech at each rate, at least half a minute, heard again and again.
 pub struct Voice {
-    /// At 8 kHz.
+    /// At 8 kHz: what it is judged by.
     pub narrow: Vec<i16>,
+    /// At 16 kHz.
+    pub wide: Vec<i16>,
     /// At 48 kHz.
     pub full: Vec<i16>,
 }
@@ -207,8 +210,8 @@ impl<'a> Fleet<'a> {
         let mut packet = Vec::with_capacity(1_500);
         for (index, phone) in self.phones.iter_mut().enumerate() {
             let Some(remote) = phone.remote else { continue };
-            // The fleet's phones send in four groups of 5 ms, like a crowd without a common clock.
-            if tick % 4 != index as u64 % 4 {
+            // The fleet's phones send at any of the 20 ms of a period, like a crowd without a common clock.
+            if tick % GROUPS != index as u64 * 7 % GROUPS {
                 continue;
             }
             let plan = &self.plans[index];
@@ -315,15 +318,11 @@ fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Option<(usize, S
 }
 
 fn encode_all(voice: &Voice, codec: CodecKind) -> Vec<Vec<u8>> {
-    let rate = match codec {
-        CodecKind::Opus => SampleRate::Hz48000,
-        CodecKind::G722 => SampleRate::Hz16000,
-        CodecKind::Pcmu | CodecKind::Pcma => SampleRate::Hz8000,
-    };
-    let pcm: Vec<i16> = match rate {
-        SampleRate::Hz8000 => voice.narrow.clone(),
-        SampleRate::Hz16000 => voice.full.iter().step_by(3).copied().collect(),
-        SampleRate::Hz48000 => voice.full.clone(),
+    let rate = codec.row().pcm_rate;
+    let pcm = match rate {
+        SampleRate::Hz8000 => &voice.narrow,
+        SampleRate::Hz16000 => &voice.wide,
+        SampleRate::Hz48000 => &voice.full,
     };
     let mut encoder = new_encoder(codec, rate, EncoderSettings::default());
     let mut buffer = [0; 1_500];
@@ -347,12 +346,14 @@ fn decode_all(
         ordered.insert(i64::from(sequence.wrapping_sub(*first) as i16), (*at, payload));
     }
     let mut decoder = new_decoder(codec, SampleRate::Hz8000);
+    // G.722 has one rate only: its sound is converted afterwards, which costs no delay.
+    let rate = decoder.rate();
     let mut pcm = Vec::new();
     let mut anchors = Vec::new();
     let mut buffer = [0; 5_760];
     for (index, (at, payload)) in &ordered {
         let Ok(index) = u64::try_from(*index) else { continue };
-        pcm.resize(index as usize * 160, 0);
+        pcm.resize(index as usize * rate.frame_samples(), 0);
         let length = decoder.decode(payload, &mut buffer).unwrap_or(0);
         pcm.extend(&buffer[..length]);
         anchors.push(at.duration_since(*origin).as_secs_f64() - index as f64 * 0.02);
@@ -363,7 +364,10 @@ fn decode_all(
     } else {
         *origin - Duration::from_secs_f64(-anchor)
     };
-    (Some(at), pcm)
+    (Some(at), convert_rate(&pcm, rate.hz(), 8_000))
 }
 
-const TICK: Duration = Duration::from_millis(5);
+/// Packets are looked for so often: what came is dated no later than this.
+const TICK: Duration = Duration::from_millis(1);
+/// Ticks in a period of 20 ms.
+const GROUPS: u64 = 20;

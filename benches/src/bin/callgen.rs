@@ -36,7 +36,11 @@ struct Arguments {
 
 struct Row {
     cpu_ms_per_call_second: f64,
+    /// The media thread's part of it.
+    media_ms_per_call_second: f64,
     memory_mb_per_call: f64,
+    /// Before the first of the measured calls, everything a call needs being ready.
+    memory_mb_fixed: f64,
     results: Vec<PhoneResult>,
 }
 
@@ -44,8 +48,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
     let voices = voices()?;
     println!(
-        "| room of two | phones | ms CPU per call-second | MB per call | added delay A to B, B to A (ms, median) | \
-         correlation, worst | packets lost |"
+        "| room of two | phones | ms CPU per call-second (media thread) | MB per call (beside) | \
+         added delay A to B, B to A (ms, median) | correlation, worst | packets lost |"
     );
     println!("|---|---|---|---|---|---|---|");
     for (name, codecs) in PAIRS {
@@ -53,8 +57,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             continue;
         }
         for calls in &arguments.calls {
-            let row = measure(&arguments, &voices, *codecs, *calls)?;
-            print_row(name, *calls, &row, arguments.seconds);
+            let mut row = measure(&arguments, &voices, *codecs, *calls)?;
+            let mut tries = 1;
+            // A machine that stood still for a moment spoils a row: it is measured again, and that is said.
+            while row.fault(*calls, arguments.seconds).is_some() && tries < TRIES_MAX {
+                row = measure(&arguments, &voices, *codecs, *calls)?;
+                tries += 1;
+            }
+            print_row(name, *calls, &row, tries, arguments.seconds);
         }
     }
     Ok(())
@@ -66,16 +76,12 @@ fn measure(
     codecs: (CodecKind, CodecKind),
     calls: usize,
 ) -> Result<Row, Box<dyn std::error::Error>> {
-    let plans: Vec<PhonePlan> = (0..calls)
-        .map(|index| PhonePlan {
-            room: format!("bench-{}", index / 2),
-            codec: if index % 2 == 0 { codecs.0 } else { codecs.1 },
-            voice: index % 2,
-            // The last phone of an odd fleet is alone; a few pairs are listened to.
-            judge_against: (index < 8 && (index ^ 1) < calls).then_some(index ^ 1),
-        })
-        .collect();
     let gateway = Gateway::start(&arguments.binary, arguments.port, calls)?;
+    gateway.wait_for_end_of("prompts")?;
+    // Two calls before the measured ones: what only the first calls of a process cost is no part of a call.
+    let warm_up = plans(codecs, 2);
+    fleet::run(&warm_up, voices, gateway.sip, WARM_UP, &mut |_| ())?;
+    std::thread::sleep(Duration::from_secs(1));
     let memory_before = gateway.memory()?;
     let timing = Timing {
         calls_per_second: 25.0,
@@ -84,22 +90,56 @@ fn measure(
     };
     let mut cpu = Vec::new();
     let mut memory = memory_before;
-    let results = fleet::run(&plans, voices, gateway.sip, timing, &mut |starts| {
-        cpu.push(gateway.cpu().unwrap_or_default());
+    let results = fleet::run(&plans(codecs, calls), voices, gateway.sip, timing, &mut |starts| {
+        let spent = |name| gateway.cpu(name).unwrap_or_default().as_secs_f64() * 1e3;
+        cpu.push((spent(""), spent("media-")));
         if !starts {
             memory = gateway.memory().unwrap_or(memory_before);
         }
     })?;
-    let spent =
-        cpu.last().zip(cpu.first()).map_or(0.0, |(end, start)| (*end - *start).as_secs_f64());
+    let call_seconds = arguments.seconds as f64 * calls as f64;
+    let (before, after) = cpu.first().zip(cpu.last()).ok_or("the window never came")?;
     Ok(Row {
-        cpu_ms_per_call_second: spent * 1e3 / arguments.seconds as f64 / calls as f64,
+        cpu_ms_per_call_second: (after.0 - before.0) / call_seconds,
+        media_ms_per_call_second: (after.1 - before.1) / call_seconds,
         memory_mb_per_call: memory.saturating_sub(memory_before) as f64 / 1e6 / calls as f64,
+        memory_mb_fixed: memory_before as f64 / 1e6,
         results,
     })
 }
 
-fn print_row(name: &str, calls: usize, row: &Row, seconds: u64) {
+/// Phones two by two in rooms.
+fn plans(codecs: (CodecKind, CodecKind), calls: usize) -> Vec<PhonePlan> {
+    (0..calls)
+        .map(|index| PhonePlan {
+            room: format!("bench-{calls}-{}", index / 2),
+            codec: if index % 2 == 0 { codecs.0 } else { codecs.1 },
+            voice: index % 2,
+            // The last phone of an odd fleet is alone; some pairs are listened to.
+            judge_against: (index < JUDGED_MAX && (index ^ 1) < calls).then_some(index ^ 1),
+        })
+        .collect()
+}
+
+impl Row {
+    fn received(&self) -> u64 {
+        self.results.iter().map(|result| result.received).sum()
+    }
+
+    /// Why the row does not count.
+    fn fault(&self, calls: usize, seconds: u64) -> Option<String> {
+        let silent =
+            self.results.iter().filter(|result| !result.answered || result.received == 0).count();
+        if silent > 0 {
+            return Some(format!("{silent} phones heard nothing"));
+        }
+        let expected = calls as u64 * seconds * 50;
+        (self.received() * 1_000 < expected * 998)
+            .then(|| format!("{} of {expected} packets came", self.received()))
+    }
+}
+
+fn print_row(name: &str, calls: usize, row: &Row, tries: usize, seconds: u64) {
     let delay = |parity: usize| {
         let of: Vec<f64> = row
             .results
@@ -116,20 +156,22 @@ fn print_row(name: &str, calls: usize, row: &Row, seconds: u64) {
         .filter_map(|result| Some(result.heard?.correlation))
         .fold(f64::INFINITY, f64::min);
     let lost: u64 = row.results.iter().map(|result| result.lost).sum();
-    let received: u64 = row.results.iter().map(|result| result.received).sum();
-    let silent =
-        row.results.iter().filter(|result| !result.answered || result.received == 0).count();
+    let mut remark = String::new();
+    if tries > 1 {
+        remark = format!(" (try {tries})");
+    }
+    if let Some(fault) = row.fault(calls, seconds) {
+        remark += &format!(" (INVALID: {fault})");
+    }
     println!(
-        "| {name} | {calls} | {:.2} | {:.3} | {:.1}, {:.1} | {worst:.3} | {lost} of {received}{} |",
+        "| {name} | {calls} | {:.2} ({:.2}) | {:.3} ({:.1}) | {:.1}, {:.1} | {worst:.3} | {lost} of {}{remark} |",
         row.cpu_ms_per_call_second,
+        row.media_ms_per_call_second,
         row.memory_mb_per_call,
+        row.memory_mb_fixed,
         delay(1),
         delay(0),
-        match silent {
-            0 if received * 1000 >= calls as u64 * seconds * 50 * 998 => String::new(),
-            0 => " (INVALID: under 99.8 % of the packets came)".into(),
-            silent => format!(" (INVALID: {silent} phones heard nothing)"),
-        }
+        row.received(),
     );
 }
 
@@ -143,14 +185,30 @@ fn voices() -> Result<Vec<Voice>, Box<dyn std::error::Error>> {
                 SPEECH
                     .iter()
                     .cycle()
-                    .flat_map(|id| library.prompt(*id, language).samples(rate).to_vec())
+                    .flat_map(|id| library.prompt(*id, language).samples(rate))
                     .take(rate.samples(30_000))
                     .collect()
             };
-            Voice { narrow: say(SampleRate::Hz8000), full: say(SampleRate::Hz48000) }
+            Voice {
+                narrow: say(SampleRate::Hz8000),
+                wide: say(SampleRate::Hz16000),
+                full: say(SampleRate::Hz48000),
+            }
         })
         .collect())
 }
+
+const WARM_UP: Timing = Timing {
+    calls_per_second: 25.0,
+    settle: Duration::from_secs(2),
+    window: Duration::from_secs(1),
+};
+
+/// Phones whose sound is judged.
+const JUDGED_MAX: usize = 16;
+
+/// How often a row that does not count is measured.
+const TRIES_MAX: usize = 3;
 
 const SPEECH: &[PromptId] = &[
     PromptId::Help,

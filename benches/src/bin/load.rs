@@ -51,9 +51,9 @@ fn sweep(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     for rate in &arguments.rates {
         // A gateway of its own for each rate: transactions of the one before linger 32 s.
         let gateway = Gateway::start(&arguments.binary, arguments.port, 12_000)?;
-        let before = gateway.cpu()?;
+        let before = gateway.cpu("")?;
         let outcome = sipp::run(&arguments.scenario, gateway.sip, *rate, rate * arguments.seconds)?;
-        let spent = gateway.cpu()?.saturating_sub(before);
+        let spent = gateway.cpu("")?.saturating_sub(before);
         let calls = (outcome.successful + outcome.failed).max(1);
         println!(
             "| {rate} | {:.0} | {} | {} | {:.0} | {:.0} |",
@@ -179,7 +179,7 @@ fn noise_voice(seed: u32) -> Voice {
             ((i64::from(state >> 16) - 32_768) * envelope / 32_768) as i16
         })
         .collect();
-    Voice { full: Vec::new(), narrow }
+    Voice { wide: Vec::new(), full: Vec::new(), narrow }
 }
 
 const PHONES: usize = 20;
