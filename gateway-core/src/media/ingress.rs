@@ -9,7 +9,7 @@
 //! 69 us), and guessing loudness from payload sizes fails for constant bit rates. A source with levels in its
 //! packets (a bridge) will be chosen before decoding.
 //!
-//! Opus is decoded at the highest rate another ear has; a change of that rate drops at most one decoded packet.
+//! Opus is decoded at the highest rate another ear has, and an Opus ear has the highest rate another source speaks at; a change of that rate drops at most one decoded packet.
 //! Resampling happens once per source and rate, and only for rates of other ears.
 
 mod loudest;
@@ -199,6 +199,12 @@ impl Ingress {
         Heard::Nobody
     }
 
+    /// The highest rate at which anybody but the ear's own sources speaks; `None` while nobody has.
+    pub fn heard_rate(&self, ear: EarKey) -> Option<SampleRate> {
+        let others = self.sources.iter().filter(|source| source.owner() != Some(ear));
+        others.filter_map(|source| source.spoken_rate()).max()
+    }
+
     /// How many sources there are.
     pub fn sources(&self) -> usize {
         self.sources.len()
@@ -230,7 +236,7 @@ impl Ingress {
             let ears = self.ears_by_rate[rate as usize];
             ears > u16::from(own == Some(rate))
         });
-        source.set_rates(wanted);
+        source.set_rates(wanted, self.ticks);
     }
 }
 

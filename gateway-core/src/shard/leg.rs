@@ -77,6 +77,15 @@ impl Leg {
             return;
         }
         let seat = &mut self.seat;
+        let wanted = match (&seat, ingress.as_deref()) {
+            (Some(seat), Some(ingress)) => seat.half.heard_rate(ingress),
+            _ => None,
+        };
+        if let (Some(rate), Some(seat), Some(ingress)) =
+            (trunk.follow_rate(wanted), seat.as_mut(), ingress.as_deref_mut())
+        {
+            seat.half.set_rate(rate, ingress);
+        }
         trunk.play_frame(
             now,
             wall,

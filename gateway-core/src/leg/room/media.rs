@@ -41,6 +41,10 @@ impl ConferenceMedia for RoomMedia {
         self.sound.set_rate(rate, ingress);
     }
 
+    fn heard_rate(&self, ingress: &Ingress) -> Option<SampleRate> {
+        ingress.heard_rate(self.sound.ear())
+    }
+
     fn push_uplink(&mut self, now: Instant, speech: Uplink<'_>, ingress: &mut Ingress) {
         self.sound.push(now, speech, ingress);
     }

@@ -164,6 +164,12 @@ impl TrunkMedia {
         self.running.as_ref().map(|running| running.path.rate)
     }
 
+    /// The room holds nothing above `wanted` (`None`: not known). Gives the rate its ear needs, if it is another one now.
+    pub fn follow_rate(&mut self, wanted: Option<SampleRate>) -> Option<SampleRate> {
+        let wanted = wanted.filter(|_| self.player.lets_room_be_heard());
+        self.running.as_mut()?.path.follow_rate(wanted)
+    }
+
     /// Plays clips; what plays now ends.
     pub fn play(&mut self, token: PlayToken, playlist: Box<Playlist>, out: &mut MediaOutputs) {
         self.player.play(token, playlist, out);

@@ -130,6 +130,9 @@ pub trait Encoder: Send {
 
     /// Loss the far side reports (RTCP RR), 0 to 100 %. Opus turns in-band FEC on from 1 %.
     fn set_expected_loss(&mut self, percent: u8);
+
+    /// Forgets all history: what comes next does not follow what it encoded last.
+    fn reset(&mut self) {}
 }
 
 /// A payload that is not of its codec. Counted and treated as lost.
@@ -140,7 +143,8 @@ pub struct PayloadError;
 /// How an encoder works. G.711 and G.722 have nothing to set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncoderSettings {
-    /// Opus: bits per second, 6,000 to 128,000. Above 32,000 a voice at 48 kHz gains little.
+    /// Opus: bits per second at 48 kHz, 6,000 to 128,000. Above 32,000 a voice gains little. At 8 and 16 kHz no more
+    /// than [`opus::bitrate_max`] of it is used.
     pub opus_bitrate: u32,
     /// Opus: 0 to 10. At 48 kHz and 32 kb/s 0 costs 60 us per frame, 1 costs 69, 5 costs 130.
     pub opus_complexity: u8,

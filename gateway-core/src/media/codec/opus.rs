@@ -88,7 +88,7 @@ impl OpusEncode {
         };
         let mut inner = opus::Encoder::new(rate.hz(), Channels::Mono, application)
             .expect("libopus knows 8, 16 and 48 kHz mono; only memory can be missing");
-        let bitrate = settings.opus_bitrate.clamp(6_000, 128_000);
+        let bitrate = settings.opus_bitrate.clamp(6_000, 128_000).min(bitrate_max(rate));
         inner
             .set_bitrate(Bitrate::Bits(bitrate.cast_signed()))
             .expect("6 to 128 kbit/s are legal for mono");
@@ -119,6 +119,20 @@ impl Encoder for OpusEncode {
         // Both are plain settings of a live encoder; a refusal would leave the old, valid ones.
         let _ = self.inner.set_inband_fec(percent >= 1);
         let _ = self.inner.set_packet_loss_perc(i32::from(percent));
+    }
+
+    fn reset(&mut self) {
+        // Cannot fail on a live encoder; if it did, the old history would do no harm.
+        let _ = self.inner.reset_state();
+    }
+}
+
+/// Bits per second above which sound at `rate` gains nothing (docs/decisions/004-opus-at-the-rooms-rate.md).
+pub fn bitrate_max(rate: SampleRate) -> u32 {
+    match rate {
+        SampleRate::Hz8000 => 32_000,
+        SampleRate::Hz16000 => 40_000,
+        SampleRate::Hz48000 => 128_000,
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Source {
     owner: Option<EarKey>,
     decoders: DecoderSet,
     buffer: JitterBuffer,
+    /// Rate of the codec of its last packet.
+    spoken_rate: Option<SampleRate>,
     muted: bool,
     /// Tick of the room at which it was last muted: ears that pulled before it get a fade and no more.
     muted_at: Option<u64>,
@@ -55,6 +57,7 @@ impl Source {
             owner,
             buffer: JitterBuffer::new(JitterLimits::default(), rate_max),
             decoders,
+            spoken_rate: None,
             muted: false,
             muted_at: None,
             fades_out: false,
@@ -87,6 +90,11 @@ impl Source {
         self.muted
     }
 
+    /// The rate its codec carries, once a packet came.
+    pub fn spoken_rate(&self) -> Option<SampleRate> {
+        self.spoken_rate
+    }
+
     /// Figures of its jitter buffer since it was built.
     pub fn statistics(&self) -> &JitterStatistics {
         self.buffer.statistics()
@@ -112,12 +120,21 @@ impl Source {
         }
     }
 
-    /// At which rates others listen. Opus is decoded at the highest of them.
-    pub(super) fn set_rates(&mut self, wanted: [bool; 3]) {
+    /// At which rates others listen. Opus is decoded at the highest of them. A rate that is new begins with the last
+    /// 20 ms at the source's own rate, if they were kept.
+    pub(super) fn set_rates(&mut self, wanted: [bool; 3], tick: u64) {
+        let native = &self.rates[self.rate as usize];
+        let past = native.wanted.then_some(native.ticks);
         for (per_rate, wanted) in self.rates.iter_mut().zip(wanted) {
             if wanted && !per_rate.wanted {
                 per_rate.resampler.reset();
                 per_rate.ticks = [[0; TICK_SAMPLES_MAX]; TICKS_PER_FRAME];
+                for n in 0..TICKS_PER_FRAME {
+                    let place = place_of(tick, n);
+                    let Some(past) = &past else { break };
+                    let past = &past[place][..self.rate.tick_samples()];
+                    per_rate.resampler.process(past, &mut per_rate.ticks[place]);
+                }
             }
             per_rate.wanted = wanted;
         }
@@ -127,6 +144,7 @@ impl Source {
 
     pub(super) fn put(&mut self, now: Instant, packet: SourcePacket<'_>) {
         if !self.muted {
+            self.spoken_rate = Some(packet.codec.row().pcm_rate);
             self.buffer.put(now, packet, &mut self.decoders);
         }
     }
@@ -205,8 +223,7 @@ impl Source {
         let cut = self.muted_at.is_some_and(|muted_at| muted_at > pulled_at);
         let samples = rate.tick_samples();
         for (n, sum) in sum.chunks_exact_mut(samples).enumerate() {
-            // The oldest of the four ticks lies where the next one will be written.
-            let place = (tick as usize + 1 + n) % TICKS_PER_FRAME;
+            let place = place_of(tick, n);
             let pcm = &per_rate.ticks[place][..samples];
             match (cut, n) {
                 (false, _) => add_faded(sum, pcm, 1.0, 1.0),
@@ -216,6 +233,11 @@ impl Source {
         }
         true
     }
+}
+
+/// Where the `n`-th of the last four ticks lies: the oldest where the next one will be written.
+fn place_of(tick: u64, n: usize) -> usize {
+    (tick as usize + 1 + n) % TICKS_PER_FRAME
 }
 
 fn fade(pcm: &mut [i16], from: f32, to: f32) {

@@ -6,13 +6,16 @@ use crate::media::dtmf::event::EventSender;
 use crate::media::frame::{Frame, SampleRate};
 use crate::rtp::session::RtpSession;
 
-/// Encoder, frame buffer, sender of keys; and the listener for tones where no telephone-event was negotiated.
+/// Encoders, frame buffer, sender of keys; and the listener for tones where no telephone-event was negotiated.
 pub struct AudioPath {
     pub(super) codec: CodecKind,
     pub(super) rate: SampleRate,
     pub(super) clock_hz: u32,
     pub(super) packet_time_ms: usize,
-    encoder: Box<dyn Encoder>,
+    /// By rising rate. Opus has one for each rate a room may have, the others one.
+    encoders: Vec<Box<dyn Encoder>>,
+    /// The one in use: that of `rate`.
+    active: usize,
     /// The 20 ms being made.
     pub(super) frame: Frame,
     /// Made and not yet sent: at most a packet less 10 ms, and 20 ms more.
@@ -33,18 +36,24 @@ impl AudioPath {
     pub fn with_settings(session: &RtpSession, settings: EncoderSettings) -> Box<Self> {
         let codec = session.send_codec;
         let row = codec.row();
-        let encoder = codec::new_encoder(codec, row.pcm_rate, settings);
+        let rates = match codec {
+            CodecKind::Opus => &SampleRate::ALL[..],
+            _ => &[row.pcm_rate],
+        };
+        let encoders: Vec<Box<dyn Encoder>> =
+            rates.iter().map(|rate| codec::new_encoder(codec, *rate, settings)).collect();
         let listens_for_tones = session.receive_events.is_empty();
         Box::new(Self {
             codec,
-            rate: encoder.rate(),
+            rate: row.pcm_rate,
             clock_hz: row.clock_hz,
             packet_time_ms: usable_packet_time(codec, session.packet_time_ms),
-            frame: Frame::silence(encoder.rate()),
-            staging: vec![0; encoder.rate().samples(STAGING_MS)].into(),
+            frame: Frame::silence(row.pcm_rate),
+            staging: vec![0; row.pcm_rate.samples(STAGING_MS)].into(),
             staged: 0,
             payload: vec![0; PAYLOAD_BYTES_MAX].into(),
-            encoder,
+            active: encoders.len() - 1,
+            encoders,
             keys: session.send_events.map(|format| EventSender::new(format.clock_hz, 20)),
             inband: (listens_for_tones && !session.receive.is_empty())
                 .then(|| InbandGuard::new(session.receive[0].1)),
@@ -54,6 +63,25 @@ impl AudioPath {
     /// PCM rate: the rate of the ear.
     pub fn rate(&self) -> SampleRate {
         self.rate
+    }
+
+    /// What is heard holds nothing above `wanted` (`None`: that is not known): the lowest rate that carries it is used
+    /// from the next packet on. Gives the rate if it is another one now.
+    pub(super) fn follow_rate(&mut self, wanted: Option<SampleRate>) -> Option<SampleRate> {
+        let last = self.encoders.len() - 1;
+        let place = wanted
+            .and_then(|wanted| self.encoders.iter().position(|encoder| encoder.rate() >= wanted))
+            .unwrap_or(last);
+        // In the middle of a packet of 40 or 60 ms: the next one.
+        if place == self.active || self.staged > 0 {
+            return None;
+        }
+        self.active = place;
+        let encoder = &mut self.encoders[place];
+        encoder.reset();
+        self.rate = encoder.rate();
+        self.frame = Frame::silence(self.rate);
+        Some(self.rate)
     }
 
     /// Appends the frame to what waits to be sent.
@@ -74,7 +102,7 @@ impl AudioPath {
         if self.staged < samples {
             return None;
         }
-        let length = self.encoder.encode(&self.staging[..samples], &mut self.payload);
+        let length = self.encoders[self.active].encode(&self.staging[..samples], &mut self.payload);
         self.staging.copy_within(samples..self.staged, 0);
         self.staged -= samples;
         Some(&self.payload[..length])
@@ -94,7 +122,9 @@ impl AudioPath {
 
     /// Loss the far side reports.
     pub(super) fn set_expected_loss(&mut self, percent: u8) {
-        self.encoder.set_expected_loss(percent);
+        for encoder in &mut self.encoders {
+            encoder.set_expected_loss(percent);
+        }
     }
 }
 
