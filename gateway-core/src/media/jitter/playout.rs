@@ -16,8 +16,8 @@ enum Step {
     DropLate,
     /// Nothing is here: go on with the last sound, the pointer stands still.
     Hold,
-    /// Packets before the oldest one are missing: invent 5 ms of them.
-    Conceal,
+    /// The `units` before the oldest packet are missing: invent some of them.
+    Conceal { units: u64 },
     /// The missing packet is inside the oldest one: its last `units`.
     Recover { units: u64 },
     /// Nobody speaks before `to`; `lost` if what was invented meanwhile replaced lost sound.
@@ -104,7 +104,7 @@ impl JitterBuffer {
                     self.play.next = to;
                 }
                 Step::Recover { units } => self.recover(units, epoch, decoders),
-                Step::Conceal => self.conceal_gap(epoch, decoders),
+                Step::Conceal { units } => self.conceal_gap(units, epoch, decoders),
                 Step::Hold => return self.hold(epoch, decoders),
                 Step::Pause => return self.pause(),
             }
@@ -130,18 +130,18 @@ impl JitterBuffer {
                 Step::Pause
             };
         }
-        let Some(left) = gap.checked_sub(self.play.held).filter(|left| *left > 0) else {
-            return Step::Jump { to: first.timestamp, lost: true };
-        };
         let payload = self.packets.first_payload(&mut self.scratch);
         let redundant = decoders.get(first.codec).is_some_and(|d| d.can_recover(payload));
         if redundant {
             self.loss_ticks_left = LOSS_MEMORY_TICKS;
         }
+        let Some(left) = gap.checked_sub(self.play.held).filter(|left| *left > 0) else {
+            return Step::Jump { to: first.timestamp, lost: true };
+        };
         if redundant && left <= u64::from(first.units) {
             return Step::Recover { units: left };
         }
-        Step::Conceal
+        Step::Conceal { units: left }
     }
 
     fn decode_first(&mut self, epoch: &Epoch, decoders: &mut DecoderSet) {
@@ -198,7 +198,9 @@ impl JitterBuffer {
             let frame = self.recovered.get_mut(..whole)?;
             (rate == self.pcm.rate() && decoder.recover(payload, frame)).then_some(whole)
         });
-        let Some(whole) = recovered else { return self.conceal_gap(epoch, decoders) };
+        let Some(whole) = recovered else {
+            return self.conceal_gap(units, epoch, decoders);
+        };
         let wanted = to_samples(units, epoch, self.pcm.rate().hz()).min(whole);
         let room = self.pcm.room(wanted);
         room.copy_from_slice(&self.recovered[whole - wanted..whole]);
@@ -211,25 +213,27 @@ impl JitterBuffer {
         self.play.invented_ticks = 0;
     }
 
-    /// 5 ms for packets that are known to be missing: the pointer moves.
-    fn conceal_gap(&mut self, epoch: &Epoch, decoders: &mut DecoderSet) {
+    /// A piece for packets that are known to be missing, at most `units` of them: the pointer moves.
+    fn conceal_gap(&mut self, units: u64, epoch: &Epoch, decoders: &mut DecoderSet) {
         let held = self.play.held;
         self.settle_held();
-        self.play.next += held + units_per_tick(epoch);
-        self.statistics.units_concealed += FIGURE_UNITS_PER_TICK;
+        let missing = u32::try_from(units / units_per_tick(epoch)).unwrap_or(u32::MAX);
+        let ticks = self.invent(missing.clamp(1, GAP_PIECE_TICKS), decoders);
+        self.play.next += held + units_per_tick(epoch) * u64::from(ticks);
+        self.statistics.units_concealed += FIGURE_UNITS_PER_TICK * u64::from(ticks);
         self.play.state = State::Playing;
-        self.invent(decoders);
     }
 
-    /// 5 ms while nothing is here: the pointer stands still. False once the sound has faded.
+    /// A piece while nothing is here: the pointer stands still. False once the sound has faded.
     fn hold(&mut self, epoch: &Epoch, decoders: &mut DecoderSet) -> bool {
-        self.play.held += units_per_tick(epoch);
         self.play.state = State::Holding;
         if self.play.invented_ticks >= INVENTED_TICKS_MAX {
+            self.play.held += units_per_tick(epoch);
             self.concealer.stop();
             return false;
         }
-        self.invent(decoders);
+        let ticks = self.invent(HOLD_PIECE_TICKS, decoders);
+        self.play.held += units_per_tick(epoch) * u64::from(ticks);
         true
     }
 
@@ -253,29 +257,37 @@ impl JitterBuffer {
         true
     }
 
-    /// Appends 5 ms that continue the last sound: by the codec where it can, else by pitch; gone after 80 ms.
-    fn invent(&mut self, decoders: &mut DecoderSet) {
+    /// Appends sound that continues the last: by the codec where it can (at most `ticks` at once), else 5 ms by pitch;
+    /// gone after 80 ms. Gives the ticks appended.
+    fn invent(&mut self, ticks: u32, decoders: &mut DecoderSet) -> u32 {
         let rate = self.pcm.rate();
         let tick = rate.tick_samples();
         let run = self.play.invented_ticks;
-        self.play.invented_ticks = run.saturating_add(1);
         if !self.concealer.is_active() {
             let decoder = decoders.get(self.play.codec).filter(|decoder| decoder.rate() == rate);
-            let room = self.pcm.room(tick);
             if run >= INVENTED_TICKS_MAX {
-                room.fill(0);
-                return self.pcm.extend(tick);
+                self.pcm.room(tick).fill(0);
+                self.pcm.extend(tick);
+                return 1;
             }
+            let ticks = ticks.min(INVENTED_TICKS_MAX - run);
+            let room = self.pcm.room(tick * ticks as usize);
             if decoder.is_some_and(|decoder| decoder.conceal(room)) {
-                let level =
-                    |run: u32| (2.0 - run as f32 * 2.0 / INVENTED_TICKS_MAX as f32).min(1.0);
-                fade(room, level(run), level(run + 1));
-                return self.pcm.extend(tick);
+                // The codec fades by itself, but not to nothing.
+                let level = |run: u32| {
+                    (INVENTED_TICKS_MAX - run).min(FADE_TICKS) as f32 / FADE_TICKS as f32
+                };
+                fade(room, level(run), level(run + ticks));
+                self.pcm.extend(tick * ticks as usize);
+                self.play.invented_ticks = run + ticks;
+                return ticks;
             }
             self.concealer.start(rate, self.pcm.known());
         }
         self.concealer.fill(self.pcm.room(tick));
         self.pcm.extend(tick);
+        self.play.invented_ticks = run.saturating_add(1);
+        1
     }
 
     /// Age of the sound that is played now, above the fastest path, in us.
@@ -355,8 +367,14 @@ pub(super) const FIRST_CODEC: CodecKind = CodecKind::Pcmu;
 const FIGURE_HZ: u64 = 48_000;
 const FIGURE_UNITS_PER_TICK: u64 = FIGURE_HZ / 200;
 const STEPS_MAX: usize = 160;
-/// Invented sound lasts 80 ms; the second half fades.
+/// Invented sound lasts 80 ms; a codec's own is faded out in the last 20.
 const INVENTED_TICKS_MAX: u32 = 16;
+const FADE_TICKS: u32 = 4;
+/// A codec continues what is known to be missing by 20 ms at a time: libopus fades with every call, and of less than
+/// 10 ms of SILK it throws half away.
+const GAP_PIECE_TICKS: u32 = 4;
+/// What may still come is waited for in pieces of 10 ms: each adds up to 5 ms of delay.
+const HOLD_PIECE_TICKS: u32 = 2;
 /// Loss raises the floor of the delay for 10 s.
 const LOSS_MEMORY_TICKS: u32 = 2_000;
 /// Above the target by this much: play faster. One tick, so that a tick's rounding does not count.
