@@ -9,9 +9,9 @@
 //! 69 us), and guessing loudness from payload sizes fails for constant bit rates. A source with levels in its
 //! packets (a bridge) will be chosen before decoding.
 //!
-//! Opus is decoded at the highest rate another ear has, and an Opus ear has the highest rate another source speaks at; a
-//! change of that rate drops at most one decoded packet. Resampling happens once per source and rate, and only for rates of other ears.
-
+//! Opus is decoded at the highest rate another ear has, and an Opus ear has the highest rate another source speaks at;
+//! a change of that rate drops at most one decoded packet. Resampling happens once per source and rate, and only for
+//! rates of other ears.
 mod loudest;
 mod source;
 
