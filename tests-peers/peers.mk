@@ -1,5 +1,6 @@
 # Real peers: included by the top Makefile. WEEBEE_PEERS_DIR moves the cache of chroots.
 
+PEER_TESTS = $(patsubst tests-peers/tests/%.rs,--test %,$(wildcard tests-peers/tests/*.rs))
 .PHONY: peers test-peers peers-status
 peers: ## Bring Asterisk 16, Asterisk 22, baresip and SIPp from Debian packages (root, about a minute, cached)
 	tests-peers/scripts/install.sh
@@ -7,6 +8,7 @@ peers: ## Bring Asterisk 16, Asterisk 22, baresip and SIPp from Debian packages 
 peers-status: ## Say which peers are here
 	tests-peers/scripts/status.sh
 
+# The same packages as `make test` selects (cli brings the program `weebee`), or Cargo would build the dependencies once more.
 test-peers: peers ## Calls through real peers, judged by sound
-	$(CARGO) build -p gateway-daemon --bin weebee
-	WEEBEE_PEERS_REQUIRED=1 $(CARGO) test -p gateway-tests-peers -- --test-threads=1 --nocapture
+	$(CARGO) test --workspace --lib sound::
+	WEEBEE_PEERS_REQUIRED=1 $(CARGO) test --workspace --test cli $(PEER_TESTS) -- --test-threads=1 --nocapture
