@@ -16,6 +16,7 @@ use gateway_core::media::jitter::{JitterBuffer, JitterLimits};
 use gateway_core::media::mixer::{self, Limiter};
 use gateway_core::media::resample::Resampler;
 use gateway_core::media::tone;
+use gateway_core::rtp::srtp::{SrtpProfile, SrtpReceiver, SrtpSender, TRAILER_BYTES_MAX};
 
 fn main() {
     divan::main();
@@ -165,5 +166,46 @@ fn inband_keys_8k(bencher: Bencher) {
     bencher.bench_local(|| {
         n = (n + 1) % FRAMES;
         detector.feed(&speech[n * 160..][..160])
+    });
+}
+
+const PROFILES: [SrtpProfile; 3] =
+    [SrtpProfile::AesCm128Sha1_80, SrtpProfile::AeadAes128Gcm, SrtpProfile::AeadAes256Gcm];
+
+/// An RTP packet of 80 bytes of Opus, with room for the tag.
+fn rtp_packet(sequence: u16) -> ([u8; 92 + TRAILER_BYTES_MAX], usize) {
+    let mut packet = [0x5a; 92 + TRAILER_BYTES_MAX];
+    packet[0] = 0x80;
+    packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+    (packet, 92)
+}
+
+fn srtp_secret(profile: SrtpProfile) -> (Vec<u8>, Vec<u8>) {
+    (vec![1; profile.key_bytes()], vec![2; profile.salt_bytes()])
+}
+
+#[divan::bench(args = PROFILES)]
+fn srtp_protect(bencher: Bencher, profile: SrtpProfile) {
+    let (key, salt) = srtp_secret(profile);
+    let mut sender = SrtpSender::new(profile, &key, &salt).expect("lengths are the profile's");
+    let mut sequence = 0_u16;
+    bencher.bench_local(|| {
+        sequence = sequence.wrapping_add(1);
+        let (mut packet, length) = rtp_packet(sequence);
+        sender.protect_rtp(&mut packet, length)
+    });
+}
+
+#[divan::bench(args = PROFILES)]
+fn srtp_protect_and_unprotect(bencher: Bencher, profile: SrtpProfile) {
+    let (key, salt) = srtp_secret(profile);
+    let mut sender = SrtpSender::new(profile, &key, &salt).expect("lengths are the profile's");
+    let mut receiver = SrtpReceiver::new(profile, &key, &salt).expect("lengths are the profile's");
+    let mut sequence = 0_u16;
+    bencher.bench_local(|| {
+        sequence = sequence.wrapping_add(1);
+        let (mut packet, length) = rtp_packet(sequence);
+        let length = sender.protect_rtp(&mut packet, length).expect("a fresh number");
+        receiver.unprotect_rtp(&mut packet[..length]).expect("authentic")
     });
 }

@@ -5,4 +5,5 @@ pub mod rtcp;
 pub mod sender;
 pub mod seq;
 pub mod session;
+pub mod srtp;
 pub mod wire;
