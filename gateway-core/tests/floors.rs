@@ -48,6 +48,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "an agreed offer/answer *is* an RtpSession: a plain value, and the only thing said to the media half",
     ),
     (
+        "webrtc",
+        "rtp::srtp",
+        "the keys of DTLS-SRTP become SRTP inside the transport: nobody else ever holds them",
+    ),
+    (
         "rtp::session",
         "media::codec",
         "the agreed plan of a leg names its codec; both legs and SDP read it",

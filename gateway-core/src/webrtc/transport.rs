@@ -20,6 +20,8 @@ pub trait Transport: Send {
     /// Protects one RTP or RTCP packet of ours and puts it into the queue of [`Self::poll_transmit`]. False: there
     /// are no keys or no path yet, the queue is full, or the index was used; the packet is gone.
     fn send(&mut self, packet: Media, bytes: &[u8]) -> bool;
+    /// Whether [`Self::poll_transmit`] has something.
+    fn has_output(&self) -> bool;
     /// The next datagram to send, written into `buffer`.
     fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Departure>;
     /// What happened.
