@@ -17,9 +17,10 @@ use crate::media::clip::Clip;
 use crate::media::codec::CodecKind;
 use crate::media::dtmf::{Key, KeySource};
 use crate::media::frame::{Frame, SampleRate};
-use crate::media::ingress::{EarKey, Heard, Ingress, SourceKey, SourcePacket};
+use crate::media::ingress::{EarKey, Heard, Ingress, Source, SourceKey, SourcePacket};
 use crate::media::quality::LegReport;
 use crate::rtp::session::RtpSession;
+use crate::webrtc::transport::{TransportCommand, TransportEvent};
 
 /// Signalling to shard.
 pub enum ToMedia {
@@ -47,6 +48,13 @@ pub enum ToMedia {
         room: RoomKey,
         /// The media half.
         half: Box<dyn ConferenceMedia>,
+    },
+    /// Something for the conference half; dropped where there is none.
+    Conference {
+        /// The call.
+        call: CallKey,
+        /// What.
+        command: ConferenceCommand,
     },
     /// Takes the conference leg off; answered by [`FromMedia::ConferenceDetached`].
     DetachConference(CallKey),
@@ -101,6 +109,7 @@ impl ToMedia {
             Self::DetachConference(call) | Self::DetachTrunk(call) => Some(*call),
             Self::AttachTrunk { call, .. }
             | Self::AttachConference { call, .. }
+            | Self::Conference { call, .. }
             | Self::Configure { call, .. }
             | Self::Mute { call, .. }
             | Self::Play { call, .. }
@@ -266,6 +275,26 @@ pub enum ConferenceEvent {
     Connected,
     /// Its transport is lost.
     Lost,
+    /// Anything else of a bridge leg's transport.
+    Transport(TransportEvent),
+}
+
+/// What signalling tells a conference media half.
+pub enum ConferenceCommand {
+    /// Another speaks in the conference.
+    AddSource {
+        /// The stream's SSRC.
+        ssrc: u32,
+        /// Its place in the room, built by signalling.
+        source: Box<Source>,
+    },
+    /// That stream is over.
+    RemoveSource {
+        /// The stream's SSRC.
+        ssrc: u32,
+    },
+    /// To a bridge leg's transport: candidates, ICE restart, a message on the bridge channel.
+    Transport(TransportCommand),
 }
 
 /// One packet of the phone's speech on its way into the conference, still encoded, in arrival order.
@@ -313,8 +342,8 @@ pub enum SocketKind {
     TrunkRtp,
     /// RTCP of the trunk leg.
     TrunkRtcp,
-    /// The conference leg's only port.
-    Conference,
+    /// A port of the conference leg: 0 or 1. An ICE restart goes from one to the other.
+    Conference(u8),
 }
 
 /// The media half of a conference leg, owned by a shard.
@@ -338,15 +367,20 @@ pub trait ConferenceMedia: Send {
         let _ = now;
         ingress.pull(self.ear(), out)
     }
+    /// Something signalling wants.
+    fn command(&mut self, now: Instant, command: ConferenceCommand, ingress: &mut Ingress) {
+        let _ = (now, command, ingress);
+    }
     /// A datagram from the conference. A half without sockets gets none.
     fn handle_packet(
         &mut self,
         now: Instant,
+        socket: SocketKind,
         from: SocketAddr,
         bytes: &[u8],
         ingress: &mut Ingress,
     ) {
-        let _ = (now, from, bytes, ingress);
+        let _ = (now, socket, from, bytes, ingress);
     }
     /// The phone's speech.
     fn push_uplink(&mut self, now: Instant, speech: Uplink<'_>, ingress: &mut Ingress);
@@ -355,6 +389,10 @@ pub trait ConferenceMedia: Send {
     /// Due deadlines.
     fn handle_timeout(&mut self, now: Instant, ingress: &mut Ingress) {
         let _ = (now, ingress);
+    }
+    /// Whether [`Self::poll_transmit`] has something.
+    fn has_output(&self) -> bool {
+        false
     }
     /// The next datagram to send, written into `buffer`.
     fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit> {

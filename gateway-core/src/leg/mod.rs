@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod end_reason;
+pub mod jitsi;
 pub mod loopback;
 pub mod media;
 pub mod member_sound;

@@ -12,7 +12,8 @@
 //! Opus is decoded at the highest rate another ear has, and an Opus ear has the highest rate another source speaks at;
 //! a change of that rate drops at most one decoded packet. Resampling happens once per source and rate, and only for
 //! rates of other ears.
-mod loudest;
+
+pub mod loudest;
 mod source;
 
 use std::time::Instant;

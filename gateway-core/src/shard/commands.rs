@@ -5,7 +5,9 @@ use std::time::Instant;
 use super::leg::{Leg, Seat};
 use super::{PHASES, Room, Shard, guarded, room_of, wall_at};
 use crate::base::ids::{CallKey, PlayToken, RoomKey};
-use crate::leg::media::{ConferenceMedia, FromMedia, MediaOutputs, Playlist, ToMedia};
+use crate::leg::media::{
+    ConferenceCommand, ConferenceMedia, FromMedia, MediaOutputs, Playlist, ToMedia,
+};
 use crate::leg::trunk::media::{AudioPath, TrunkMedia};
 use crate::media::ingress::Ingress;
 use crate::rtp::session::RtpSession;
@@ -20,6 +22,7 @@ impl Shard {
             ToMedia::AttachConference { call, room, half } => {
                 self.attach_conference(now, call, room, half);
             }
+            ToMedia::Conference { call, command } => self.command_conference(now, call, command),
             ToMedia::DetachConference(call) => self.detach_conference(call),
             ToMedia::DetachTrunk(call) => self.detach_trunk(now, call),
             ToMedia::Configure { call, path, session } => self.configure(now, call, path, session),
@@ -91,12 +94,24 @@ impl Shard {
         self.after(call, done);
     }
 
+    fn command_conference(&mut self, now: Instant, call: CallKey, command: ConferenceCommand) {
+        let Some(leg) = self.legs.get_mut(call).filter(|leg| !leg.failed) else { return };
+        let ingress = room_of(&mut self.rooms, leg.room());
+        let done = guarded(|| leg.command_conference(now, command, ingress));
+        self.after(call, done);
+    }
+
     fn detach_conference(&mut self, call: CallKey) {
         let Some(leg) = self.legs.get_mut(call) else { return };
         let Some(mut seat) = leg.seat.take() else { return };
         if let Some(ingress) = room_of(&mut self.rooms, Some(seat.room)) {
             let done = guarded(|| seat.half.detach(ingress));
-            self.outputs.push(FromMedia::ConferenceDetached { call, half: seat.half });
+            if done.is_some() && seat.half.has_output() {
+                // After its goodbye.
+                self.leaving_seats.push_back((call, seat.half));
+            } else {
+                self.outputs.push(FromMedia::ConferenceDetached { call, half: seat.half });
+            }
             self.after(call, done);
         } else {
             self.outputs.push(FromMedia::ConferenceDetached { call, half: seat.half });

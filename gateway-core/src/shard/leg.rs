@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use crate::base::ids::{CallKey, RoomKey};
 use crate::base::time::WallClock;
-use crate::leg::media::{ConferenceMedia, FromMedia, MediaOutputs, SocketKind, Transmit};
+use crate::leg::media::{
+    ConferenceCommand, ConferenceMedia, FromMedia, MediaOutputs, SocketKind, Transmit,
+};
 use crate::leg::trunk::media::{AudioPath, TrunkMedia};
 use crate::media::ingress::Ingress;
 use crate::rtp::session::RtpSession;
@@ -44,9 +46,9 @@ impl Leg {
         outputs: &mut MediaOutputs,
     ) {
         let (Some(trunk), seat) = (&mut self.trunk, &mut self.seat) else { return };
-        if socket == SocketKind::Conference {
+        if let SocketKind::Conference(_) = socket {
             if let (Some(seat), Some(ingress)) = (seat, ingress) {
-                seat.half.handle_packet(now, from, bytes, ingress);
+                seat.half.handle_packet(now, socket, from, bytes, ingress);
             }
             return;
         }
@@ -154,8 +156,20 @@ impl Leg {
         }
     }
 
+    pub(super) fn command_conference(
+        &mut self,
+        now: Instant,
+        command: ConferenceCommand,
+        ingress: Option<&mut Ingress>,
+    ) {
+        if let (Some(seat), Some(ingress)) = (&mut self.seat, ingress) {
+            seat.half.command(now, command, ingress);
+        }
+    }
+
     pub(super) fn has_output(&self) -> bool {
         self.trunk.as_ref().is_some_and(|trunk| trunk.has_output())
+            || self.seat.as_ref().is_some_and(|seat| seat.half.has_output())
     }
 
     pub(super) fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit> {

@@ -19,7 +19,7 @@ use slotmap::SecondaryMap;
 use self::leg::Leg;
 use crate::base::ids::{CallKey, RoomKey};
 use crate::base::time::{Tick, WallClock, Why};
-use crate::leg::media::{FromMedia, MediaOutputs, SocketKind, Transmit};
+use crate::leg::media::{ConferenceMedia, FromMedia, MediaOutputs, SocketKind, Transmit};
 use crate::leg::trunk::media::{MediaCounters, TrunkMedia};
 use crate::media::ingress::Ingress;
 
@@ -59,6 +59,8 @@ pub struct Shard {
     rooms: Vec<Room>,
     /// Detached halves with a last datagram to send.
     leaving: VecDeque<(CallKey, Box<TrunkMedia>)>,
+    /// The same of conference halves.
+    leaving_seats: VecDeque<(CallKey, Box<dyn ConferenceMedia>)>,
     /// Calls with datagrams to send, each once.
     ready: VecDeque<CallKey>,
     outputs: MediaOutputs,
@@ -86,6 +88,7 @@ impl Shard {
             legs: SecondaryMap::with_capacity(config.calls_max + 1),
             rooms: Vec::with_capacity(config.rooms_max),
             leaving: VecDeque::with_capacity(config.calls_max),
+            leaving_seats: VecDeque::with_capacity(config.calls_max),
             ready: VecDeque::with_capacity(config.calls_max),
             outputs: MediaOutputs::new(outputs),
             tick: Tick::default(),
@@ -145,6 +148,15 @@ impl Shard {
                 leg.queued = false;
             }
         }
+        while let Some((call, half)) = self.leaving_seats.front_mut() {
+            let call = *call;
+            if let Some(Some(transmit)) = guarded(|| half.poll_transmit(buffer)) {
+                return Some((call, transmit));
+            }
+            if let Some((call, half)) = self.leaving_seats.pop_front() {
+                self.outputs.push(FromMedia::ConferenceDetached { call, half });
+            }
+        }
         while let Some((call, half)) = self.leaving.front_mut() {
             let call = *call;
             if let Some(transmit) = half.poll_transmit(buffer) {
@@ -194,7 +206,7 @@ impl Shard {
     }
 
     fn is_idle(&self) -> bool {
-        self.legs.is_empty() && self.leaving.is_empty()
+        self.legs.is_empty() && self.leaving.is_empty() && self.leaving_seats.is_empty()
     }
 
     /// Late by more than three periods: those frames are gone. They become silence, never delay.

@@ -1,5 +1,6 @@
 //! Floor 1: RTP and RTCP bytes to values and back (RFC 3550 §5.1, §6). No time, no state, no allocation.
 
+pub mod ext;
 pub mod header;
 pub mod rtcp;
 
