@@ -4,6 +4,7 @@
 //! a call: it carries what one part says to the part it is for. After every input everything is drained at once, in a
 //! fixed order, so that the same inputs give the same outputs.
 
+mod conference_ports;
 mod counters;
 mod deadlines;
 mod ports;
@@ -40,6 +41,7 @@ use crate::sip::endpoint::{
     ApiMisuse, Endpoint, EndpointConfig, EndpointCounters, TransportInput, TransportOutput,
 };
 use crate::sip::trunk::{ListenerConfig, TrunkConfig};
+use crate::webrtc::Certificate;
 
 /// Settings of the gateway.
 pub struct GatewayConfig {
@@ -59,8 +61,20 @@ pub struct GatewayConfig {
     pub call_length_max: Duration,
     /// Clips.
     pub clips: Arc<ClipLibrary>,
+    /// Where ports towards conference bridges are.
+    pub conference: ConferenceAddresses,
     /// Conference backends by name. The embedded rooms are `room` and always there.
     pub backends: Vec<(String, Box<dyn Backend>)>,
+}
+
+/// Addresses towards conference bridges. A Jitsi bridge never answers a loopback address, phones often have one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConferenceAddresses {
+    /// Bound; `None`: where the call's SIP listener is.
+    pub bind: Option<IpAddr>,
+    /// Told to the bridge (behind NAT the outer one); `None`: what is bound, or what the listener tells phones if `bind`
+    /// is `None`, too.
+    pub advertised: Option<IpAddr>,
 }
 
 /// From outside.
@@ -72,6 +86,15 @@ pub enum Input<'a> {
         /// Whose.
         call: CallKey,
         /// The local RTP address, or `None` when the port is taken: another one will be tried.
+        bound: Option<SocketAddr>,
+    },
+    /// A port asked for by [`Output::OpenConferencePort`] is bound (or not).
+    ConferencePortOpened {
+        /// Whose.
+        call: CallKey,
+        /// Which of its conference sockets.
+        socket: u8,
+        /// The local address, or `None` when the port is taken: another one will be tried.
         bound: Option<SocketAddr>,
     },
     /// From a shard.
@@ -96,6 +119,8 @@ pub enum Input<'a> {
     },
     /// Wall time, about once a second.
     WallClock(WallClock),
+    /// The DTLS certificate of new conference legs: told at the start and when a new one is made.
+    Certificate(Arc<Certificate>),
 }
 
 /// To outside.
@@ -117,6 +142,27 @@ pub enum Output {
         call: CallKey,
         /// Its shard.
         shard: ShardId,
+    },
+    /// Bind a UDP port towards the conference and hand it to the shard; answered by
+    /// [`Input::ConferencePortOpened`].
+    OpenConferencePort {
+        /// Whose.
+        call: CallKey,
+        /// Its shard.
+        shard: ShardId,
+        /// Which of its conference sockets: 0 or 1.
+        socket: u8,
+        /// Address wanted.
+        local: SocketAddr,
+    },
+    /// Close it. [`Output::CloseMedia`] closes it, too.
+    CloseConferencePort {
+        /// Whose.
+        call: CallKey,
+        /// Its shard.
+        shard: ShardId,
+        /// Which.
+        socket: u8,
     },
     /// To a shard.
     ToMedia(ShardId, ToMedia),
@@ -152,6 +198,7 @@ pub struct Gateway {
     /// Which backend opened a stream.
     streams: BTreeMap<StreamKey, usize>,
     ports: PortPool,
+    conference: ConferenceAddresses,
     deadlines: Deadlines,
     /// Calls whose outputs are to be carried.
     to_drain: VecDeque<CallKey>,
@@ -172,6 +219,9 @@ struct Place {
     bind: IpAddr,
     advertised: IpAddr,
     bind_tries: u8,
+    /// Ports towards the conference; 0: none.
+    conference_ports: [u16; 2],
+    conference_tries: u8,
 }
 
 /// Ports that are tried for one call before it is refused.
@@ -201,6 +251,7 @@ impl Gateway {
             backends,
             streams: BTreeMap::new(),
             ports: PortPool::new(config.rtp_ports, config.port_rest, &mut rng.fork("ports")),
+            conference: config.conference,
             deadlines: Deadlines::default(),
             to_drain: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -216,6 +267,9 @@ impl Gateway {
         match input {
             Input::Sip(input) => self.endpoint.handle_input(now, input),
             Input::MediaOpened { call, bound } => self.media_opened(now, call, bound),
+            Input::ConferencePortOpened { call, socket, bound } => {
+                self.conference_port_opened(now, call, socket, bound);
+            }
             Input::FromMedia(_, event) => self.media_said(now, event),
             Input::Stanza(stream, stanza) => {
                 self.stream_said(now, stream, BackendInput::Stanza(stream, stanza));
@@ -225,6 +279,12 @@ impl Gateway {
             }
             Input::StreamDown { stream, reason } => {
                 self.stream_said(now, stream, BackendInput::StreamDown { stream, reason });
+            }
+            Input::Certificate(certificate) => {
+                for (_, backend) in &mut self.backends {
+                    let certificate = Arc::clone(&certificate);
+                    backend.handle_input(now, BackendInput::Certificate(certificate));
+                }
             }
             Input::WallClock(wall) => {
                 self.wall = (wall, now);
@@ -394,6 +454,8 @@ impl Gateway {
             bind,
             advertised,
             bind_tries: 0,
+            conference_ports: [0; 2],
+            conference_tries: 0,
         });
         self.open_media(now, key);
         key

@@ -351,6 +351,7 @@ fn core_config(config: &Config, clips: Arc<ClipLibrary>) -> GatewayConfig {
         media_timeout: config.rtp.timeout,
         call_length_max: sip.call_length_max,
         clips,
+        conference: config.rtp.conference,
         backends: Vec::new(),
     }
 }

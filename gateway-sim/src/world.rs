@@ -410,6 +410,9 @@ impl World {
             }
             Output::CloseMedia { call, .. } => self.sockets.retain(|_, owner| *owner != call),
             Output::ToMedia(_, command) => self.shard.command(now, command),
+            Output::OpenConferencePort { .. } | Output::CloseConferencePort { .. } => {
+                unreachable!("no conference here has a transport")
+            }
             Output::OpenStream { .. } | Output::Stanza(..) | Output::CloseStream(_) => {
                 unreachable!("no conference here speaks XMPP")
             }

@@ -162,6 +162,9 @@ impl Gateway {
     }
 
     fn close_media(&mut self, now: Instant, key: CallKey) {
+        for socket in 0..2 {
+            self.close_conference_port(now, key, socket);
+        }
         let Some(place) = self.calls.get_mut(key) else { return };
         let port = std::mem::take(&mut place.port);
         if port != 0 {
@@ -230,6 +233,12 @@ impl Gateway {
             BackendOutput::Members(leg, change, facts) => (leg, CallInput::Members(change, facts)),
             BackendOutput::Left(leg, reason) => (leg, CallInput::Left(reason)),
             BackendOutput::Moderated(leg, what) => (leg, CallInput::Moderated(what)),
+            BackendOutput::OpenPort { leg, socket } => {
+                return self.open_conference_port(now, leg.call, socket);
+            }
+            BackendOutput::ClosePort { leg, socket } => {
+                return self.close_conference_port(now, leg.call, socket);
+            }
             BackendOutput::OpenStream { stream, account } => {
                 self.streams.insert(stream, index);
                 return self.outputs.push_back(Output::OpenStream { stream, account });

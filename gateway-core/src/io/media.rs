@@ -115,6 +115,31 @@ impl MediaHandle {
         }
     }
 
+    /// Gives a call's socket towards the conference to the media thread, in the place of an older one.
+    pub fn open_conference_socket(
+        &mut self,
+        call: CallKey,
+        socket: u8,
+        bound: UdpSocket,
+    ) -> Result<(), Box<RingFull<UdpSocket>>> {
+        match self.order(Order::OpenConference(call, socket, bound)) {
+            Err(Order::OpenConference(_, _, bound)) => Err(Box::new(RingFull(bound))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes one of a call's sockets towards the conference.
+    pub fn close_conference_socket(
+        &mut self,
+        call: CallKey,
+        socket: u8,
+    ) -> Result<(), Box<RingFull<CallKey>>> {
+        match self.order(Order::CloseConference(call, socket)) {
+            Err(_) => Err(Box::new(RingFull(call))),
+            Ok(()) => Ok(()),
+        }
+    }
+
     /// Closes a call's sockets. Sent after `TrunkDetached` came, so that an RTCP BYE is out.
     pub fn close_sockets(&mut self, call: CallKey) -> Result<(), Box<RingFull<CallKey>>> {
         match self.order(Order::Close(call)) {
@@ -178,6 +203,11 @@ impl MediaSockets {
         let rtcp = bind_one(SocketAddr::new(local.ip(), above))?;
         Ok(Self { rtp, rtcp })
     }
+}
+
+/// Binds a port towards a conference, as [`MediaSockets::bind`] does.
+pub fn bind_conference(local: SocketAddr) -> io::Result<UdpSocket> {
+    bind_one(local)
 }
 
 fn bind_one(local: SocketAddr) -> io::Result<UdpSocket> {

@@ -2,6 +2,7 @@
 //!
 //! [`signalling`] drives the gateway on a thread of its own; the media thread of each shard is `media`'s business.
 
+pub mod certificate;
 pub mod media;
 pub mod signalling;
 

@@ -21,6 +21,7 @@ use crate::base::ids::{CallKey, ListenerId, ShardId};
 use crate::base::rng::Rng;
 use crate::gateway::snapshot::GatewaySnapshot;
 use crate::gateway::{Command, Event, Gateway, GatewayConfig, Input};
+use crate::io::certificate::CertificateMaker;
 use crate::io::media::{MediaHandle, MediaThreadConfig};
 use crate::shard::ShardConfig;
 use crate::sip::endpoint::ApiMisuse;
@@ -122,6 +123,8 @@ fn build(
     let now = super::now();
     let mut gateway = Gateway::new(config, now, rng);
     gateway.handle_input(now, Input::WallClock(super::wall_clock()));
+    let (certificates, today) = CertificateMaker::new(now).map_err(io::Error::other)?;
+    gateway.handle_input(now, Input::Certificate(today));
     Ok(Driver {
         gateway,
         media,
@@ -132,6 +135,7 @@ fn build(
         events,
         events_waiting: VecDeque::new(),
         when_idle: Vec::new(),
+        certificates,
         counters: IoCounters::default(),
     })
 }

@@ -1,5 +1,7 @@
 //! The conference backend: the five verbs, spelled out, because a gateway holds backends it did not compile.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use minidom::Element;
@@ -12,6 +14,7 @@ use crate::base::time::Why;
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::{ConferenceEvent, ToMedia};
 use crate::media::codec::CodecKind;
+use crate::webrtc::Certificate;
 
 /// A conference system a phone can join: the embedded rooms, one Jitsi deployment, your own.
 pub trait Backend: Send {
@@ -159,6 +162,17 @@ pub enum JoinRefused {
 pub enum BackendInput {
     /// A media half of this backend says something.
     FromMedia(LegKey, ConferenceEvent),
+    /// The DTLS certificate of legs that are opened from now on; told before the first leg.
+    Certificate(Arc<Certificate>),
+    /// A port asked for by [`BackendOutput::OpenPort`].
+    PortOpened {
+        /// Whose.
+        leg: LegKey,
+        /// Which of its conference sockets.
+        socket: u8,
+        /// What to advertise as host candidate; `None`: no port could be had.
+        address: Option<SocketAddr>,
+    },
     /// A top-level stanza (`iq`, `message`, `presence`) of a stream, as it came; over TCP its namespace is `jabber:client`.
     Stanza(StreamKey, Element),
     /// A stream is authenticated and bound: stanzas may be sent.
@@ -254,6 +268,20 @@ pub enum BackendOutput {
     Moderated(LegKey, Moderation),
     /// To the shard that holds the leg.
     Media(LegKey, ToMedia),
+    /// Open a UDP port towards the conference and hand it to the leg's shard; answered by [`BackendInput::PortOpened`].
+    OpenPort {
+        /// Whose.
+        leg: LegKey,
+        /// Which of its conference sockets: 0 or 1.
+        socket: u8,
+    },
+    /// Close it. At the end of the call all are closed without it.
+    ClosePort {
+        /// Whose.
+        leg: LegKey,
+        /// Which.
+        socket: u8,
+    },
     /// Open a stream and keep it up (see [`BackendInput::StreamDown`]) until `CloseStream`.
     OpenStream {
         /// Which.

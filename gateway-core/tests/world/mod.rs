@@ -124,6 +124,7 @@ fn config() -> GatewayConfig {
         media_timeout: secs(30),
         call_length_max: secs(3_600),
         clips: Arc::new(ClipLibrary::default()),
+        conference: Default::default(),
         backends: vec![("echo".into(), Box::new(Loopback::new()))],
     }
 }
@@ -299,6 +300,9 @@ impl World {
                 self.open.retain(|(key, _)| *key != call);
             }
             Output::ToMedia(_, command) => self.shard.command(self.now, command),
+            Output::OpenConferencePort { .. } | Output::CloseConferencePort { .. } => {
+                unreachable!("no conference here has a transport")
+            }
             Output::OpenStream { .. } | Output::Stanza(..) | Output::CloseStream(_) => {
                 unreachable!("no conference here speaks XMPP")
             }

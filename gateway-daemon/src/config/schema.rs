@@ -288,6 +288,14 @@ const RTP: SectionDecl = SectionDecl {
             "IP address written into SDP when it differs from the listener's (NAT). Empty: the listener's.",
         ),
         key(
+            "conference",
+            Kind::Text,
+            r#""""#,
+            "IP address of the ports towards conference bridges, `192.0.2.1` or behind NAT `0.0.0.0 as 203.0.113.7`. \
+             Empty: as the SIP listener. Needed when phones reach the gateway over loopback: a Jitsi bridge ignores \
+             that.",
+        ),
+        key(
             "timeout_s",
             whole(5, 3_600, "s"),
             "60",

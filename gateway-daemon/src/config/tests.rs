@@ -145,6 +145,8 @@ const MISTAKES: &[(&str, usize, &[&str])] = &[
         &["has room for 50 calls, [sip] calls_max is 1000", "write \"20000-21999\""],
     ),
     ("[rtp]\nadvertised = \"0.0.0.0\"\n", 2, &["cannot be reached", "203.0.113.7"]),
+    ("[rtp]\nconference = \"bridge\"\n", 2, &["no IP address", "192.0.2.1"]),
+    ("[rtp]\nconference = \"0.0.0.0\"\n", 2, &["write \"0.0.0.0 as 203.0.113.7\""]),
     ("[[did]]\nnumber = \"\"\n", 2, &["is empty", "\"*\" for any"]),
     ("[[did]]\nnumber = \"6*\"\ntrunk = \"b\"\n", 3, &["there is no [[trunk]] named \"b\""]),
     ("[[did]]\nnumber = \"6*\"\nask_pin = false\n", 3, &["false needs a room"]),
@@ -211,6 +213,19 @@ fn nat_listeners_name_what_others_use() {
     let listener = &config.sip.listeners[0];
     assert_eq!(listener.advertised, Some("203.0.113.7:5070".parse().expect("address")));
     assert_eq!(listener.advertised_media, Some("203.0.113.8".parse().expect("address")));
+}
+
+#[test]
+fn bridges_may_be_reached_from_another_address_than_phones() {
+    let addresses = |text: &str| {
+        let text = format!("[rtp]\nconference = \"{text}\"\n{TRUNK}");
+        let found = judge(&text).expect("valid").rtp.conference;
+        (found.bind.map(|ip| ip.to_string()), found.advertised.map(|ip| ip.to_string()))
+    };
+    assert_eq!(addresses(""), (None, None));
+    assert_eq!(addresses("10.77.0.1"), (Some("10.77.0.1".into()), None));
+    let behind_nat = (Some("0.0.0.0".into()), Some("203.0.113.7".into()));
+    assert_eq!(addresses("0.0.0.0 as 203.0.113.7"), behind_nat);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gateway_core::gateway::ConferenceAddresses;
 use gateway_core::leg::backend::{Role, RoomName, RoomPolicy};
 use gateway_core::media::clip::Language;
 use gateway_core::sip::offer_answer::{CodecOrder, SdpPolicy};
@@ -16,8 +17,8 @@ use super::Mistakes;
 use super::number::Pattern;
 use super::raw::{Raw, Section};
 use super::values::{
-    advertised_ip, codec, count, is_name, language, listener, minutes, ports, room_name,
-    seconds_or_none, showing, socket_address, user,
+    advertised_ip, codec, conference_addresses, count, is_name, language, listener, minutes, ports,
+    room_name, seconds_or_none, showing, socket_address, user,
 };
 
 /// The whole configuration.
@@ -82,6 +83,8 @@ pub struct Trunk {
 pub struct Rtp {
     /// First and last port.
     pub ports: (u16, u16),
+    /// Addresses towards conference bridges.
+    pub conference: ConferenceAddresses,
     /// Silence that ends a call.
     pub timeout: Duration,
 }
@@ -410,7 +413,9 @@ impl Judge<'_> {
             );
             self.say(section, "ports", what);
         }
-        Some(Rtp { ports, timeout: Duration::from_secs(section.whole("timeout_s")) })
+        let conference = conference_addresses(section.text("conference"));
+        let conference = self.keep(section, "conference", conference)?;
+        Some(Rtp { ports, conference, timeout: Duration::from_secs(section.whole("timeout_s")) })
     }
 
     fn did(&mut self, section: &Section, raw: &Raw) -> Option<Did> {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use gateway_core::base::pii::Pii;
+use gateway_core::gateway::ConferenceAddresses;
 use gateway_core::leg::backend::RoomName;
 use gateway_core::media::clip::Language;
 use gateway_core::media::codec::CodecKind;
@@ -51,6 +52,24 @@ pub(super) fn advertised_ip(text: &str) -> Result<IpAddr, String> {
         true => Err(format!("{text:?} cannot be reached by anybody; write \"203.0.113.7\"")),
         false => Ok(ip),
     }
+}
+
+/// `ADDRESS`, with ` as ADDRESS` behind NAT; empty: as the SIP listener.
+pub(super) fn conference_addresses(text: &str) -> Result<ConferenceAddresses, String> {
+    if text.is_empty() {
+        return Ok(ConferenceAddresses::default());
+    }
+    let (bind, advertised) = match text.split_once(" as ") {
+        Some((bind, advertised)) => (bind.trim(), Some(advertised_ip(advertised.trim())?)),
+        None => (text.trim(), None),
+    };
+    let bind: IpAddr =
+        bind.parse().map_err(|_| format!("{bind:?} is no IP address; write \"192.0.2.1\""))?;
+    if bind.is_unspecified() && advertised.is_none() {
+        let what = "is every address, so that the bridge must be told which to use";
+        return Err(format!("{text:?} {what}; write \"{bind} as 203.0.113.7\""));
+    }
+    Ok(ConferenceAddresses { bind: Some(bind), advertised })
 }
 
 pub(super) fn socket_address(text: &str, example: &str) -> Result<SocketAddr, String> {

@@ -41,6 +41,7 @@ pub async fn core_counters() -> Result<Vec<(String, String)>, String> {
         media_timeout: Duration::from_secs(60),
         call_length_max: Duration::from_secs(60),
         clips: Arc::new(ClipLibrary::embedded().map_err(|error| error.to_string())?),
+        conference: Default::default(),
         backends: Vec::new(),
     };
     let running =

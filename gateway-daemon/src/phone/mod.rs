@@ -71,6 +71,7 @@ impl Phone {
             media_timeout: Duration::from_secs(30),
             call_length_max: Duration::from_secs(24 * 3_600),
             clips,
+            conference: Default::default(),
             backends: vec![(BACKEND.to_owned(), Box::new(backend))],
         })
     }

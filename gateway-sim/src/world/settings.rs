@@ -37,6 +37,7 @@ pub(super) fn gateway(plan: &WorldPlan, clips: Arc<ClipLibrary>) -> GatewayConfi
         media_timeout: knobs.media_timeout,
         call_length_max: knobs.call_length_max,
         clips,
+        conference: Default::default(),
         backends: Vec::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! The sockets of all calls on one media thread: who is ready, what came and when, what leaves.
 
 use std::io::{self, IoSliceMut};
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -22,6 +22,8 @@ use crate::leg::media::{SocketKind, Transmit};
 pub(super) struct SocketTable {
     epoll: Epoll,
     pairs: SecondaryMap<CallKey, Pair>,
+    /// Towards conferences, two at most for a call.
+    conference: SecondaryMap<CallKey, [Option<ConferenceSocket>; 2]>,
     /// What an epoll token stands for.
     tokens: Vec<Option<(CallKey, SocketKind)>>,
     free: Vec<usize>,
@@ -35,6 +37,11 @@ pub(super) struct SocketTable {
 struct Pair {
     sockets: MediaSockets,
     tokens: [usize; 2],
+}
+
+struct ConferenceSocket {
+    socket: UdpSocket,
+    token: usize,
 }
 
 /// A datagram that came.
@@ -81,6 +88,7 @@ impl SocketTable {
         Ok(Self {
             epoll,
             pairs: SecondaryMap::with_capacity(calls_max + 1),
+            conference: SecondaryMap::with_capacity(calls_max + 1),
             tokens: Vec::with_capacity(calls_max * 2),
             free: Vec::with_capacity(calls_max * 2),
             ready: vec![EpollEvent::empty(); READY_MAX],
@@ -98,7 +106,32 @@ impl SocketTable {
         self.pairs.insert(call, Pair { sockets, tokens: [rtp, rtcp] });
     }
 
+    pub(super) fn open_conference(&mut self, call: CallKey, place: u8, socket: UdpSocket) {
+        self.close_conference(call, place);
+        let token = self.watch(&socket, call, SocketKind::Conference(place));
+        if !self.conference.contains_key(call) {
+            self.conference.insert(call, [None, None]);
+        }
+        let held = self.conference.get_mut(call).and_then(|it| it.get_mut(usize::from(place)));
+        if let Some(held) = held {
+            *held = Some(ConferenceSocket { socket, token });
+        }
+    }
+
+    pub(super) fn close_conference(&mut self, call: CallKey, place: u8) {
+        let held = self.conference.get_mut(call).and_then(|it| it.get_mut(usize::from(place)));
+        if let Some(ConferenceSocket { socket, token }) = held.and_then(Option::take) {
+            let _ = self.epoll.delete(&socket);
+            self.tokens[token] = None;
+            self.free.push(token);
+        }
+    }
+
     pub(super) fn close(&mut self, call: CallKey) {
+        for place in 0..2 {
+            self.close_conference(call, place);
+        }
+        self.conference.remove(call);
         let Some(pair) = self.pairs.remove(call) else { return };
         let _ = self.epoll.delete(&pair.sockets.rtp);
         let _ = self.epoll.delete(&pair.sockets.rtcp);
@@ -130,11 +163,7 @@ impl SocketTable {
     }
 
     pub(super) fn send(&mut self, call: CallKey, transmit: Transmit, bytes: &[u8]) {
-        let Some(pair) = self.pairs.get(call) else { return };
-        let socket = match transmit.socket {
-            SocketKind::TrunkRtp | SocketKind::Conference => &pair.sockets.rtp,
-            SocketKind::TrunkRtcp => &pair.sockets.rtcp,
-        };
+        let Some(socket) = self.socket_of(call, transmit.socket) else { return };
         match socket.send_to(bytes, transmit.to) {
             Ok(_) => self.sent += 1,
             Err(_) => self.unsent += 1,
@@ -144,11 +173,7 @@ impl SocketTable {
     fn receive_from(&mut self, token: u64, clocks: Clocks, take: &mut dyn FnMut(Arrival<'_>)) {
         let known = usize::try_from(token).ok().and_then(|token| self.tokens.get(token));
         let Some((call, socket)) = known.copied().flatten() else { return };
-        let Some(pair) = self.pairs.get(call) else { return };
-        let descriptor = match socket {
-            SocketKind::TrunkRtcp => pair.sockets.rtcp.as_raw_fd(),
-            _ => pair.sockets.rtp.as_raw_fd(),
-        };
+        let Some(descriptor) = self.socket_of(call, socket).map(AsRawFd::as_raw_fd) else { return };
         for _ in 0..BATCH_MAX {
             let (bytes, control) = (self.bytes.as_mut_slice(), &mut self.control);
             match receive_one(descriptor, bytes, control, clocks) {
@@ -158,6 +183,17 @@ impl SocketTable {
                 }
                 Ok(None) => (),
                 Err(_) => return,
+            }
+        }
+    }
+
+    fn socket_of(&self, call: CallKey, kind: SocketKind) -> Option<&UdpSocket> {
+        match kind {
+            SocketKind::TrunkRtp => Some(&self.pairs.get(call)?.sockets.rtp),
+            SocketKind::TrunkRtcp => Some(&self.pairs.get(call)?.sockets.rtcp),
+            SocketKind::Conference(place) => {
+                let held = self.conference.get(call)?.get(usize::from(place))?.as_ref()?;
+                Some(&held.socket)
             }
         }
     }

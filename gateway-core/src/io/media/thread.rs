@@ -1,6 +1,7 @@
 //! What the media thread does every 5 ms: packets in, commands, frames, packets out, answers.
 
 use std::io::{self, Write};
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -22,6 +23,8 @@ pub(super) enum Order {
     Shard(ToMedia),
     Open(CallKey, MediaSockets),
     Close(CallKey),
+    OpenConference(CallKey, u8, UdpSocket),
+    CloseConference(CallKey, u8),
 }
 
 crate::counters! {
@@ -142,6 +145,12 @@ impl MediaThread {
                 }
                 Ok(Order::Open(call, sockets)) => self.sockets.open(call, sockets),
                 Ok(Order::Close(call)) => self.sockets.close(call),
+                Ok(Order::OpenConference(call, socket, bound)) => {
+                    self.sockets.open_conference(call, socket, bound);
+                }
+                Ok(Order::CloseConference(call, socket)) => {
+                    self.sockets.close_conference(call, socket);
+                }
                 Err(_) => return,
             }
         }

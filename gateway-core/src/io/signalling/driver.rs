@@ -17,6 +17,7 @@ use super::{Counter, EVENTS_PENDING_MAX, IoCounters, Request};
 use crate::base::ids::{CallKey, FlowId, ListenerId, ShardId};
 use crate::base::limits::SIP_MESSAGE_BYTES_MAX;
 use crate::gateway::{Command, Event, Gateway, Input, Output};
+use crate::io::certificate::CertificateMaker;
 use crate::io::media::{MediaHandle, MediaSockets};
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::ToMedia;
@@ -49,6 +50,7 @@ pub struct Driver {
     pub events: mpsc::Sender<Event>,
     pub events_waiting: VecDeque<Event>,
     pub when_idle: Vec<oneshot::Sender<()>>,
+    pub certificates: CertificateMaker,
     pub counters: IoCounters,
 }
 
@@ -102,9 +104,7 @@ impl Driver {
                     }
                 }
                 Woken::EventSent => {}
-                Woken::WallClock => {
-                    self.gateway.handle_input(now, Input::WallClock(crate::io::wall_clock()));
-                }
+                Woken::WallClock => self.second(now),
                 Woken::Deadline => self.gateway.handle_timeout(now),
             }
             self.media_said(now);
@@ -134,6 +134,14 @@ impl Driver {
                 // An ICMP answer to something we sent; whose it was is not said here.
                 Err(_) => self.counters.sip_udp_receive_errors += 1,
             }
+        }
+    }
+
+    /// A second went by.
+    fn second(&mut self, now: Instant) {
+        self.gateway.handle_input(now, Input::WallClock(crate::io::wall_clock()));
+        if let Some(certificate) = self.certificates.renew(now) {
+            self.gateway.handle_input(now, Input::Certificate(certificate));
         }
     }
 
@@ -196,6 +204,17 @@ impl Driver {
                     let bound = self.open_media(call, shard, local);
                     self.gateway.handle_input(now, Input::MediaOpened { call, bound });
                 }
+                Output::OpenConferencePort { call, shard, socket, local } => {
+                    let bound = self.open_conference_port(call, shard, socket, local);
+                    let input = Input::ConferencePortOpened { call, socket, bound };
+                    self.gateway.handle_input(now, input);
+                }
+                Output::CloseConferencePort { call, shard, socket } => {
+                    let media = self.media.get_mut(usize::from(shard.0));
+                    if media.is_some_and(|it| it.close_conference_socket(call, socket).is_err()) {
+                        self.ring_full(now, Some(call));
+                    }
+                }
                 Output::CloseMedia { call, shard } => {
                     let media = self.media.get_mut(usize::from(shard.0));
                     if media.is_some_and(|media| media.close_sockets(call).is_err()) {
@@ -256,6 +275,26 @@ impl Driver {
         };
         let media = self.media.get_mut(usize::from(shard.0))?;
         media.open_sockets(call, sockets).ok().map(|()| local)
+    }
+
+    fn open_conference_port(
+        &mut self,
+        call: CallKey,
+        shard: ShardId,
+        socket: u8,
+        local: SocketAddr,
+    ) -> Option<SocketAddr> {
+        let bound = match crate::io::media::bind_conference(local) {
+            Ok(bound) => bound,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::AddrInUse {
+                    warn!(%local, %error, "port towards the conference cannot be opened");
+                }
+                return None;
+            }
+        };
+        let media = self.media.get_mut(usize::from(shard.0))?;
+        media.open_conference_socket(call, socket, bound).ok().map(|()| local)
     }
 
     fn tell_media(&mut self, now: Instant, shard: ShardId, command: ToMedia) {

@@ -32,6 +32,7 @@ fn config(binds: &[(SocketAddr, SipTransport)]) -> GatewayConfig {
         media_timeout: Duration::from_secs(30),
         call_length_max: Duration::from_secs(3_600),
         clips: Arc::new(ClipLibrary::default()),
+        conference: Default::default(),
         backends: Vec::new(),
     }
 }

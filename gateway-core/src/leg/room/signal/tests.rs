@@ -46,6 +46,8 @@ impl Stage {
                 BackendOutput::Left(leg, reason) => (leg, format!("left {reason:?}")),
                 BackendOutput::Progress(leg, step) => (leg, format!("{step:?}")),
                 BackendOutput::Moderated(..)
+                | BackendOutput::OpenPort { .. }
+                | BackendOutput::ClosePort { .. }
                 | BackendOutput::OpenStream { .. }
                 | BackendOutput::Stanza(..)
                 | BackendOutput::CloseStream(_) => unreachable!("it has neither"),
