@@ -122,6 +122,11 @@ impl VoiceTable {
         self.changes.pop_front()
     }
 
+    /// Whether [`Self::poll_change`] has something.
+    pub fn has_changed(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
     /// Whose voice it is.
     pub fn voice(&self, ssrc: u32) -> Option<&Voice> {
         self.voices.get(&ssrc)

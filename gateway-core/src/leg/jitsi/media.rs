@@ -288,9 +288,10 @@ impl ConferenceMedia for JitsiMedia {
     }
 }
 
-/// One source of the conference as signalling builds it for [`ConferenceCommand::AddSource`]: Opus, and nobody's own.
-pub fn remote_source(ssrc: u32) -> Box<Source> {
-    Source::new(downlink::key_of(ssrc), None, &[CodecKind::Opus])
+/// One source of the conference as signalling builds it for [`ConferenceCommand::AddSource`]: Opus, and `own` to the ear
+/// of another phone of ours, which does not hear itself by way of the bridge.
+pub fn remote_source(ssrc: u32, own: Option<EarKey>) -> Box<Source> {
+    Source::new(downlink::key_of(ssrc), own, &[CodecKind::Opus])
 }
 
 /// The bridge ends a leg of which it hears nothing.

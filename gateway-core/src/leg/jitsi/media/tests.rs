@@ -119,7 +119,7 @@ impl World {
     }
 
     fn join(&mut self, ssrc: u32) {
-        let source = remote_source(ssrc);
+        let source = remote_source(ssrc, None);
         let command = ConferenceCommand::AddSource { ssrc, source };
         self.leg.command(self.now, command, &mut self.ingress);
         self.bridge.add_voice(ssrc);

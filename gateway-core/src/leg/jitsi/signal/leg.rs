@@ -1,0 +1,591 @@
+//! One phone on its way into a Jitsi room, in it, and back into it.
+//!
+//!   Connecting -> Requesting -> Entering -> Inside        stream, focus, room; then the focus opens the session
+//!                     ^            | \-> AtDoor -> ...    the lobby; a host who is waited for
+//!                     |            \---> Password         asked of the caller
+//!                     \--- Recovery: whatever was lost is got back, mild things first
+//!
+//! *Settled* means: in the room, and sound flows or nobody else is there to be heard. The caller is told `Joined` when
+//! that is so for the first time; whenever it stops being so a [`Recovery`] runs until it is so again. While nobody
+//! is waited for (`join_max`), while somebody is (lobby, host, password) and while something is lost (`rejoin_max`)
+//! there is always a deadline, and its end is spoken.
+
+mod news;
+mod settle;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use minidom::Element;
+use tracing::debug;
+use xmpp_parsers::jid::FullJid;
+
+use super::recovery::{Due, Loss, Recovery, Step};
+use super::session::{Hearing, Session, SessionCommand};
+use super::settings::JitsiSettings;
+use super::sounds::Standing;
+use crate::base::ids::{LegKey, RoomKey, StreamKey};
+use crate::base::pii::Pii;
+use crate::base::rng::Rng;
+use crate::base::time::Why;
+use crate::base::timers::{Timers, earliest};
+use crate::jitsi::disco::Answers;
+use crate::jitsi::focus::Focus;
+use crate::jitsi::lobby::{Lobby, LobbyOutput};
+use crate::jitsi::moderation::Moderation;
+use crate::jitsi::muc::{Muc, MucOutput};
+use crate::jitsi::stanza::build::element;
+use crate::jitsi::stanza::disco::{DISCO_INFO, ServerAbilities};
+use crate::jitsi::stanza::exchange::Iq;
+use crate::jitsi::stanza::iq;
+use crate::jitsi::stanza::presence::{OwnPresence, RecordingState, available};
+use crate::leg::backend::{
+    BackendOutput, JoinRequest, JoinStep, LegCommand, MemberSnapshot, RoomFacts, StreamDownReason,
+};
+use crate::leg::end_reason::EndReason;
+use crate::leg::media::ConferenceEvent;
+use crate::media::ingress::EarKey;
+
+/// A join that takes longer needs words.
+pub(super) const WORDS_AFTER: Duration = Duration::from_secs(2);
+/// Others are there and the focus did not open a session within this.
+pub(super) const INVITED_WITHIN: Duration = Duration::from_secs(15);
+/// The caller answered a question within this, or the line to him is broken; his own patience is shorter.
+const PASSWORD_WITHIN: Duration = Duration::from_secs(120);
+/// Passwords that may be tried.
+pub(super) const PASSWORDS_MAX: u8 = 3;
+/// Pause before a conference request that follows a refused join.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Where a leg stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The stream is not up.
+    Connecting,
+    /// The focus is asked.
+    Requesting,
+    /// The room is asked.
+    Entering,
+    /// The caller is asked for the password.
+    Password,
+    /// In the lobby.
+    AtDoor,
+    /// In the room.
+    Inside,
+    /// `Left` was said.
+    Gone,
+}
+
+/// What a leg waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timer {
+    /// The join needs words.
+    Words,
+    /// The join takes too long though nobody is waited for.
+    Join,
+    /// The host does not come.
+    Host,
+    /// The moderator does not decide.
+    Lobby,
+    /// The caller types no password.
+    Password,
+    /// The focus opens no session.
+    Invitation,
+    /// Ask the focus again.
+    AskAgain,
+    /// Only phones are left.
+    OnlyPhones,
+}
+
+fn why(timer: Timer) -> Why {
+    Why(match timer {
+        Timer::Words => "jitsi.join_words",
+        Timer::Join => "jitsi.join_max",
+        Timer::Host => "jitsi.host_wait",
+        Timer::Lobby => "jitsi.lobby_wait",
+        Timer::Password => "jitsi.password",
+        Timer::Invitation => "jitsi.invitation",
+        Timer::AskAgain => "jitsi.ask_again",
+        Timer::OnlyPhones => "jitsi.only_phones",
+    })
+}
+
+/// One leg.
+pub(super) struct Leg {
+    pub(super) key: LegKey,
+    pub(super) ear: EarKey,
+    pub(super) settings: Arc<JitsiSettings>,
+    pub(super) ask: JoinRequest,
+    /// Milliseconds of Unix time at that instant, for raised hands.
+    clock: (Instant, u64),
+    jid: Option<FullJid>,
+    stream_is_up: bool,
+    /// Where the call was sent; `target` differs from it in a breakout room.
+    pub(super) home: String,
+    pub(super) target: String,
+    pub(super) password: Option<Pii<String>>,
+    pub(super) passwords_tried: u8,
+    pub(super) stage: Stage,
+    pub(super) focus: Focus,
+    pub(super) muc: Muc,
+    pub(super) lobby: Lobby,
+    pub(super) moderation: Moderation,
+    answers: Answers,
+    pub(super) session: Box<dyn Session>,
+    /// Id of our question for the server's components, and its answer.
+    components_asked: String,
+    components: Option<ServerAbilities>,
+    pub(super) has_sound: bool,
+    /// `Joined` was told once.
+    pub(super) was_settled: bool,
+    /// People that were told to the call.
+    pub(super) people_told: usize,
+    pub(super) recovery: Option<Recovery>,
+    pub(super) timers: Timers<Timer>,
+    pub(super) waits_for_host: bool,
+    pub(super) has_lobby: bool,
+    pub(super) had_web_people: bool,
+    pub(super) recording: RecordingTold,
+    rng: Rng,
+    pub(super) outputs: VecDeque<BackendOutput>,
+}
+
+/// What the conference says of recordings, and what the caller was told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct RecordingTold {
+    /// As it is: recorded, streamed.
+    pub(super) is: (bool, bool),
+    /// As it was told.
+    pub(super) told: (bool, bool),
+}
+
+/// What a leg is made of.
+pub(super) struct Birth {
+    pub(super) key: LegKey,
+    pub(super) ear: EarKey,
+    pub(super) settings: Arc<JitsiSettings>,
+    pub(super) ask: JoinRequest,
+    pub(super) clock: (Instant, u64),
+    pub(super) answers: Answers,
+    pub(super) session: Box<dyn Session>,
+    pub(super) rng: Rng,
+}
+
+impl Leg {
+    /// A leg that wants its stream.
+    pub(super) fn new(now: Instant, birth: Birth) -> Self {
+        let Birth { key, ear, settings, ask, clock, answers, session, mut rng } = birth;
+        let own = OwnPresence {
+            name: if ask.label.reveal().is_empty() {
+                Pii::new("Phone".into())
+            } else {
+                ask.label.clone()
+            },
+            stats_id: settings.stats_id.clone(),
+            is_inbound: true,
+            is_muted: false,
+            hand_raised_ms: None,
+            status: "Connecting".to_owned(),
+            caps: answers.abilities().caps(),
+        };
+        let home = settings.room_address(&ask.room);
+        let account = settings.account(&ask.room, &mut rng);
+        let mut leg = Self {
+            key,
+            ear,
+            focus: Focus::new(&settings.focus, rng.fork("focus")),
+            muc: Muc::new(own, rng.fork("muc")),
+            lobby: Lobby::default(),
+            moderation: Moderation::new(rng.fork("moderation")),
+            settings,
+            ask,
+            clock,
+            jid: None,
+            stream_is_up: false,
+            target: home.clone(),
+            home,
+            password: None,
+            passwords_tried: 0,
+            stage: Stage::Connecting,
+            answers,
+            session,
+            components_asked: String::new(),
+            components: None,
+            has_sound: false,
+            was_settled: false,
+            people_told: 0,
+            recovery: None,
+            timers: Timers::default(),
+            waits_for_host: false,
+            has_lobby: false,
+            had_web_people: false,
+            recording: RecordingTold::default(),
+            rng,
+            outputs: VecDeque::new(),
+        };
+        leg.outputs.push_back(BackendOutput::OpenStream { stream: StreamKey(key), account });
+        leg.timers.set(Timer::Words, now + WORDS_AFTER);
+        leg.timers.set(Timer::Join, now + leg.settings.join_max);
+        leg
+    }
+
+    /// The stream is up.
+    pub(super) fn stream_up(&mut self, now: Instant, jid: FullJid, resumed: bool) {
+        self.stream_is_up = true;
+        let same = resumed && self.jid.as_ref() == Some(&jid);
+        self.jid = Some(jid);
+        if !same {
+            self.muc.stream_lost();
+            self.lobby.stream_lost();
+            self.moderation.left();
+            self.session.command(now, SessionCommand::OutOfRoom);
+            self.send(available());
+            self.ask_for_components();
+            if self.stage != Stage::Password {
+                self.request(now, "stream up");
+            }
+            if let Some(recovery) = &mut self.recovery {
+                recovery.rejoining(now);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The stream is down; it comes back by itself.
+    pub(super) fn stream_down(&mut self, now: Instant, reason: StreamDownReason) {
+        debug!(leg = %self.key, ?reason, "stream down");
+        self.stream_is_up = false;
+        self.focus.stop();
+        let is_hopeless =
+            matches!(reason, StreamDownReason::NotAuthorized | StreamDownReason::Certificate);
+        if is_hopeless && !self.was_settled {
+            return self.leave(now, EndReason::ServiceUnavailable);
+        }
+        if let Some(recovery) = &mut self.recovery {
+            recovery.worse(now, Loss::Stream);
+        }
+        self.settle(now);
+    }
+
+    /// A stanza of our stream.
+    pub(super) fn handle_stanza(&mut self, now: Instant, stanza: &Element) {
+        let taken = self.focus.handle_stanza(now, stanza)
+            || self.components_answered(stanza)
+            || self.lobby.handle_stanza(stanza)
+            || self.muc.handle_stanza(now, stanza)
+            || self.message(now, stanza);
+        if !taken {
+            self.other_stanza(now, stanza);
+        }
+        self.drain(now);
+    }
+
+    fn other_stanza(&mut self, now: Instant, stanza: &Element) {
+        let iq = Iq::read(stanza);
+        let (focus, own) = (self.muc.focus_address(), self.muc.own_address());
+        if iq.is_some_and(|iq| self.moderation.handle_iq(&iq, &focus, &own))
+            || self.session.handle_stanza(now, stanza)
+        {
+            return;
+        }
+        if let Some(answer) = iq.and_then(|iq| self.answers.answer(&iq)) {
+            self.send(answer);
+        }
+    }
+
+    fn ask_for_components(&mut self) {
+        self.components_asked = self.rng.token(12);
+        let query = element("query", DISCO_INFO).build();
+        let ask = iq::get(&self.components_asked, &self.settings.domain, query);
+        self.send(ask);
+    }
+
+    fn components_answered(&mut self, stanza: &Element) -> bool {
+        let Some(iq) = Iq::read(stanza) else { return false };
+        if self.components_asked.is_empty()
+            || !iq.answers(&self.components_asked, &self.settings.domain)
+        {
+            return false;
+        }
+        self.components_asked.clear();
+        self.components = iq.payload.and_then(ServerAbilities::read);
+        true
+    }
+
+    /// Whether this is the address of our server's component of that kind. Before the server named it: the usual
+    /// name.
+    pub(super) fn is_component(&self, kind: &str, from: &str) -> bool {
+        match self.components.as_ref().and_then(|it| it.component(kind)) {
+            Some(address) => from == address,
+            None => {
+                let usual = match kind {
+                    "av_moderation" => "avmoderation",
+                    "room_metadata" => "metadata",
+                    "breakout_rooms" => "breakout",
+                    other => other,
+                };
+                from == format!("{usual}.{}", self.settings.domain)
+            }
+        }
+    }
+
+    /// What the call wants.
+    pub(super) fn command(&mut self, now: Instant, command: LegCommand) {
+        match command {
+            LegCommand::Leave(reason) => return self.leave(now, reason),
+            LegCommand::Mute(muted) => {
+                let (focus, own) = (self.muc.focus_address(), self.muc.own_address());
+                self.moderation.want_muted(now, muted, &focus, &own);
+            }
+            LegCommand::RaiseHand(raised) => self.raise_hand(now, raised),
+            LegCommand::Codecs(codecs) => {
+                self.session.command(now, SessionCommand::Codecs(codecs));
+            }
+            LegCommand::Password(password) => self.password_typed(now, password),
+        }
+        self.drain(now);
+    }
+
+    pub(super) fn raise_hand(&mut self, now: Instant, raised: bool) {
+        let (then, unix_ms) = self.clock;
+        let since = unix_ms + now.saturating_duration_since(then).as_millis() as u64;
+        self.muc.change(now, |own| {
+            own.hand_raised_ms = raised.then(|| own.hand_raised_ms.unwrap_or(since));
+        });
+    }
+
+    fn password_typed(&mut self, now: Instant, password: Pii<String>) {
+        if self.stage != Stage::Password {
+            return;
+        }
+        self.timers.clear(Timer::Password);
+        if password.reveal().is_empty() {
+            return self.leave(now, EndReason::PinNotGiven);
+        }
+        self.passwords_tried += 1;
+        self.password = Some(password);
+        self.nobody_waited_for(now);
+        self.request(now, "password typed");
+    }
+
+    /// From the media half.
+    pub(super) fn handle_media(&mut self, now: Instant, event: ConferenceEvent) {
+        self.session.handle_media(now, event);
+        self.drain(now);
+    }
+
+    /// A port towards the bridge is there, or could not be had.
+    pub(super) fn port_opened(&mut self, now: Instant, socket: u8, address: Option<SocketAddr>) {
+        self.session.port_opened(now, socket, address);
+        self.drain(now);
+    }
+
+    /// Due deadlines.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.focus.handle_timeout(now);
+        self.muc.handle_timeout(now);
+        self.lobby.handle_timeout(now);
+        self.moderation.handle_timeout(now);
+        self.session.handle_timeout(now);
+        while let Some(timer) = self.timers.pop_due(now) {
+            self.timer(now, timer);
+        }
+        while let Some(due) = self.recovery.as_mut().and_then(|it| it.pop_due(now)) {
+            match due {
+                Due::Say => self.progress(JoinStep::Reconnecting),
+                Due::Try(step) => self.try_step(now, step),
+                Due::GiveUp => return self.leave(now, EndReason::ConferenceLost),
+            }
+        }
+        self.drain(now);
+    }
+
+    fn timer(&mut self, now: Instant, timer: Timer) {
+        match timer {
+            Timer::Words if !self.was_settled => self.progress(JoinStep::Joining),
+            Timer::Words => {}
+            Timer::Join => self.leave(now, EndReason::ServiceUnavailable),
+            Timer::Host | Timer::Lobby => self.leave(now, EndReason::HostNeverCame),
+            Timer::Password => self.leave(now, EndReason::PinNotGiven),
+            Timer::Invitation if self.was_settled => self.lost(now, Loss::Session),
+            Timer::Invitation | Timer::AskAgain => self.request(now, "again"),
+            Timer::OnlyPhones => self.leave(now, EndReason::RoomEnded),
+        }
+    }
+
+    fn try_step(&mut self, now: Instant, step: Step) {
+        debug!(leg = %self.key, ?step, "recovery");
+        if !self.stream_is_up {
+            return;
+        }
+        match step {
+            Step::IceRestart => self.session.command(now, SessionCommand::IceRestart),
+            Step::SessionRestart => self.session.command(now, SessionCommand::Restart),
+            Step::Request => self.focus.ask(now, &self.target),
+            Step::Rejoin => {
+                self.muc.leave();
+                self.moderation.left();
+                self.session.command(now, SessionCommand::OutOfRoom);
+                self.request(now, "rejoin");
+            }
+        }
+    }
+
+    /// The focus is asked for the room we want.
+    pub(super) fn request(&mut self, now: Instant, cause: &'static str) {
+        if !self.stream_is_up {
+            return;
+        }
+        if !self.muc.is_in() || self.muc.room() != self.target {
+            self.enter(Stage::Requesting, cause);
+        }
+        self.focus.ask(now, &self.target);
+    }
+
+    /// Something of a settled leg was lost.
+    pub(super) fn lost(&mut self, now: Instant, loss: Loss) {
+        if !self.was_settled {
+            return;
+        }
+        match &mut self.recovery {
+            Some(recovery) => recovery.worse(now, loss),
+            None => self.recovery = Some(Recovery::new(now, loss, self.settings.rejoin_max)),
+        }
+    }
+
+    /// The one place where a leg moves on.
+    pub(super) fn enter(&mut self, stage: Stage, cause: &'static str) {
+        debug!(leg = %self.key, from = ?self.stage, to = ?stage, cause);
+        self.stage = stage;
+    }
+
+    /// From now on it is the machines that take their time, not people.
+    pub(super) fn nobody_waited_for(&mut self, now: Instant) {
+        self.timers.clear(Timer::Host);
+        self.timers.clear(Timer::Lobby);
+        if !self.was_settled {
+            self.timers.set(Timer::Join, now + self.settings.join_max);
+        }
+    }
+
+    /// People take their time: their own deadline holds.
+    pub(super) fn wait_for(&mut self, now: Instant, timer: Timer) {
+        let patience = match timer {
+            Timer::Host => self.ask.policy.host_wait_max,
+            Timer::Lobby => self.settings.lobby_wait_max,
+            _ => PASSWORD_WITHIN,
+        };
+        self.timers.clear(Timer::Join);
+        self.timers.clear(Timer::Words);
+        if !self.timers.is_set(timer) {
+            self.timers.set(timer, now + patience);
+        }
+    }
+
+    /// The focus says the room is not there although it said it would be: once more, not at once.
+    pub(super) fn ask_again(&mut self, now: Instant) {
+        self.timers.set(Timer::AskAgain, now + ASK_AGAIN);
+    }
+
+    /// Out of everything, aloud if there is a reason.
+    pub(super) fn leave(&mut self, now: Instant, reason: EndReason) {
+        if self.stage == Stage::Gone {
+            return;
+        }
+        self.enter(Stage::Gone, reason.row().label);
+        self.timers.clear_all();
+        self.recovery = None;
+        self.focus.stop();
+        self.session.command(now, SessionCommand::Close);
+        self.drain_session(now);
+        self.lobby.leave();
+        self.muc.leave();
+        self.drain_goodbyes();
+        self.outputs.push_back(BackendOutput::CloseStream(StreamKey(self.key)));
+        self.outputs.push_back(BackendOutput::Left(self.key, reason));
+    }
+
+    fn drain_goodbyes(&mut self) {
+        while let Some(output) = self.lobby.poll_output() {
+            if let LobbyOutput::Send(stanza) = output {
+                self.send(stanza);
+            }
+        }
+        while let Some(output) = self.muc.poll_output() {
+            if let MucOutput::Send(stanza) = output {
+                self.send(stanza);
+            }
+        }
+    }
+
+    /// The next deadline.
+    pub(super) fn poll_timeout(&self) -> Option<(Instant, Why)> {
+        let recovery = self.recovery.as_ref().map(Recovery::poll_timeout);
+        [
+            self.focus.poll_timeout(),
+            self.muc.poll_timeout(),
+            self.lobby.poll_timeout(),
+            self.moderation.poll_timeout(),
+            self.session.poll_timeout(),
+            recovery,
+        ]
+        .into_iter()
+        .fold(self.timers.next(why), earliest)
+    }
+
+    /// The leg as it stands.
+    pub(super) fn snapshot(&self) -> MemberSnapshot {
+        MemberSnapshot {
+            leg: self.key,
+            role: self.ask.role,
+            label: self.ask.label.clone(),
+            waiting: !self.was_settled,
+            muted: self.moderation.is_muted(),
+            hand_raised: self.muc.own().hand_raised_ms.is_some(),
+        }
+    }
+
+    /// Where it stands, if it is in a room.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        (self.muc.is_in() && self.stage != Stage::Gone).then(|| Standing {
+            room: self.muc.room().to_owned(),
+            nick: self.muc.nick().to_owned(),
+            ear: self.ear,
+            has_sound: self.has_sound,
+        })
+    }
+
+    /// Whom it hears for its room.
+    pub(super) fn hear(&mut self, now: Instant, hearing: Hearing) {
+        self.session.command(now, SessionCommand::Hear(hearing));
+        self.drain(now);
+    }
+
+    /// `Left` was said.
+    pub(super) fn is_gone(&self) -> bool {
+        self.stage == Stage::Gone
+    }
+
+    pub(super) fn facts(&self) -> RoomFacts {
+        RoomFacts { room: RoomKey::default(), members: self.muc.people().all }
+    }
+
+    pub(super) fn progress(&mut self, step: JoinStep) {
+        self.outputs.push_back(BackendOutput::Progress(self.key, step));
+    }
+
+    pub(super) fn send(&mut self, stanza: Element) {
+        if self.stream_is_up {
+            self.outputs.push_back(BackendOutput::Stanza(StreamKey(self.key), stanza));
+        }
+    }
+}
+
+impl RecordingTold {
+    pub(super) fn of(recording: Option<RecordingState>, is_audio_recorded: bool) -> (bool, bool) {
+        let on = |is_stream| recording.is_some_and(|it| it.is_on && it.is_stream == is_stream);
+        (on(false) || is_audio_recorded, on(true))
+    }
+}

@@ -1,0 +1,144 @@
+//! What a Jitsi deployment looks like from here, and how room names become addresses.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::base::ids::SiteId;
+use crate::base::pii::Pii;
+use crate::base::rng::Rng;
+use crate::leg::backend::{RoomName, StreamAccount, StreamIdentity};
+
+/// One deployment. Names differ between installations, so nothing is derived from anything else here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JitsiSettings {
+    /// Its position in the configuration: names host, transport and trust to `io`.
+    pub site: SiteId,
+    /// Main host, for example `meet.example.org`: names its components when asked.
+    pub domain: String,
+    /// Host of the rooms, for example `conference.meet.example.org`.
+    pub rooms: String,
+    /// Address of the focus component, for example `focus.meet.example.org`.
+    pub focus: String,
+    /// As whom phones come.
+    pub identity: PhoneIdentity,
+    /// JSON Web Token for deployments that want one.
+    pub token: Option<Pii<String>>,
+    /// Name of this gateway in the statistics of the web client.
+    pub stats_id: String,
+    /// From the first knock to the room, while nobody is waited for. Longer helps a slow server, shorter a caller.
+    pub join_max: Duration,
+    /// In the lobby until a spoken goodbye.
+    pub lobby_wait_max: Duration,
+    /// A lost conference is joined again for so long; then a spoken goodbye.
+    pub rejoin_max: Duration,
+    /// A room with a lobby in which only phones are left is left by them after this: nobody could moderate it.
+    pub only_phones_max: Duration,
+}
+
+/// As whom phones come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PhoneIdentity {
+    /// The server draws an address for each.
+    Anonymous,
+    /// A host on which every user name is good with one password: each call draws its own.
+    SharedSecret(Pii<String>),
+    /// One account for all. They share its fate: who is kicked, admitted or made owner is all of them.
+    Account {
+        /// User.
+        user: Pii<String>,
+        /// Password.
+        password: Pii<String>,
+    },
+}
+
+impl JitsiSettings {
+    /// Usual names below one domain: Docker's (`muc.`) and the Debian packages' (`conference.`) differ in one.
+    pub fn usual(site: SiteId, domain: &str, rooms: &str) -> Self {
+        Self {
+            site,
+            domain: domain.to_owned(),
+            rooms: rooms.to_owned(),
+            focus: format!("focus.{domain}"),
+            identity: PhoneIdentity::Anonymous,
+            token: None,
+            stats_id: "weebee".to_owned(),
+            join_max: Duration::from_secs(30),
+            lobby_wait_max: Duration::from_secs(600),
+            rejoin_max: Duration::from_secs(300),
+            only_phones_max: Duration::from_secs(30),
+        }
+    }
+
+    /// The connection for one call.
+    pub(super) fn account(&self, room: &RoomName, rng: &mut Rng) -> StreamAccount {
+        let identity = match &self.identity {
+            PhoneIdentity::Anonymous => StreamIdentity::Anonymous,
+            PhoneIdentity::SharedSecret(password) => StreamIdentity::Password {
+                user: Pii::new(format!("phone-{}", rng.token(16))),
+                password: password.clone(),
+            },
+            PhoneIdentity::Account { user, password } => {
+                StreamIdentity::Password { user: user.clone(), password: password.clone() }
+            }
+        };
+        StreamAccount {
+            site: self.site,
+            identity,
+            room: Some(room_part(room)),
+            token: self.token.clone(),
+        }
+    }
+
+    /// Address of a room.
+    pub(super) fn room_address(&self, room: &RoomName) -> String {
+        format!("{}@{}", room_part(room), self.rooms)
+    }
+}
+
+/// The part of a room's address before the `@`, as the web client makes it of a name: what it strips is stripped,
+/// blanks go, everything else that is no letter or digit of ASCII is percent-encoded, lower case.
+fn room_part(room: &RoomName) -> String {
+    let mut part = String::new();
+    for byte in room.as_str().bytes() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'%' => {
+                part.push(char::from(byte));
+            }
+            _ if STRIPPED.contains(&byte) => {}
+            _ => write!(part, "%{byte:02x}").expect("writing to a String cannot fail"),
+        }
+    }
+    part
+}
+
+/// Characters the web client takes out of a room's name, and the blank.
+const STRIPPED: &[u8] = b" :?#[]@!$&'()*+,;=></\"";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> JitsiSettings {
+        JitsiSettings::usual(SiteId(0), "meet.test", "muc.meet.test")
+    }
+
+    #[test]
+    fn names_become_addresses_as_in_the_web_client() {
+        let address = |name: &str| settings().room_address(&RoomName::new(name).expect("a name"));
+        assert_eq!(address("Tea Time"), "teatime@muc.meet.test");
+        assert_eq!(address("Straße"), "stra%c3%9fe@muc.meet.test");
+        assert_eq!(address("a@b/c?d"), "abcd@muc.meet.test");
+        assert_eq!(address("x_y-z.1"), "x_y-z.1@muc.meet.test");
+    }
+
+    #[test]
+    fn each_call_of_a_shared_secret_is_somebody_else() {
+        let identity = PhoneIdentity::SharedSecret(Pii::new("secret".into()));
+        let settings = JitsiSettings { identity, ..settings() };
+        let room = RoomName::new("tea").expect("a name");
+        let mut rng = Rng::from_number(1);
+        let one = settings.account(&room, &mut rng);
+        assert_ne!(one.identity, settings.account(&room, &mut rng).identity);
+        assert_eq!(one.room.as_deref(), Some("tea"));
+    }
+}
