@@ -35,6 +35,7 @@ impl Gateway {
             .spawn()?;
         let mut gateway = Self { child, sip: SocketAddr::from(([127, 0, 0, 1], port)), folder };
         gateway.wait_until_it_answers()?;
+        gateway.wait_until_prompts_are_ready()?;
         Ok(gateway)
     }
 
@@ -85,6 +86,28 @@ impl Gateway {
             .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
             .ok_or_else(|| io::Error::other("smaps_rollup has no Pss line"))?;
         Ok(kibibytes * 1024)
+    }
+
+    /// The thread that makes the words ready works for half a second after the start: no cost of any call.
+    fn wait_until_prompts_are_ready(&self) -> io::Result<()> {
+        let give_up = Instant::now() + Duration::from_secs(60);
+        while self.has_thread("prompts")? {
+            if Instant::now() >= give_up {
+                return Err(io::Error::other("the prompts were not ready within 60 s"));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    fn has_thread(&self, name: &str) -> io::Result<bool> {
+        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let comm = fs::read_to_string(task?.path().join("comm")).unwrap_or_default();
+            if comm.trim_end() == name {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn wait_until_it_answers(&mut self) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What one run came to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,6 +18,10 @@ pub struct Outcome {
     pub retransmitted: u64,
     /// Calls per second over the whole run.
     pub rate: f64,
+    /// CPU time of SIPp itself. It has one thread: near the length of the run it is the limit, not the gateway.
+    pub own_cpu: Duration,
+    /// Length of the run.
+    pub length: Duration,
 }
 
 impl Outcome {
@@ -32,6 +36,7 @@ pub fn run(scenario: &Path, gateway: SocketAddr, rate: u32, calls: u32) -> io::R
     let statistics = std::env::temp_dir().join(format!("weebee-sipp-{}.csv", std::process::id()));
     let _ = fs::remove_file(&statistics);
     let limit = Duration::from_secs(u64::from(calls / rate.max(1)) + 40);
+    let (cpu_before, start) = (cpu_of_children(), Instant::now());
     let status = Command::new("sipp")
         .arg("-sf")
         .arg(scenario)
@@ -48,11 +53,23 @@ pub fn run(scenario: &Path, gateway: SocketAddr, rate: u32, calls: u32) -> io::R
         .map_err(|error| {
             io::Error::other(format!("sipp did not start ({error}); apt-get install sip-tester"))
         })?;
+    let (own_cpu, length) = (cpu_of_children().saturating_sub(cpu_before), start.elapsed());
     let text = fs::read_to_string(&statistics).map_err(|error| {
         io::Error::other(format!("sipp ({status}) left no statistics: {error}"))
     })?;
     let _ = fs::remove_file(&statistics);
-    parse(&text).ok_or_else(|| io::Error::other("sipp's statistics could not be read"))
+    let outcome =
+        parse(&text).ok_or_else(|| io::Error::other("sipp's statistics could not be read"))?;
+    Ok(Outcome { own_cpu, length, ..outcome })
+}
+
+/// User and system time of children that ended, from the ticks (of 10 ms) in `/proc/self/stat`.
+fn cpu_of_children() -> Duration {
+    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The program's name, in brackets, may hold spaces; the times are the 14th and 15th word after it.
+    let words = text.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = words.skip(13).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
+    Duration::from_millis(10 * ticks)
 }
 
 fn parse(text: &str) -> Option<Outcome> {
@@ -66,6 +83,7 @@ fn parse(text: &str) -> Option<Outcome> {
         failed: value("FailedCall(C)")?.parse().ok()?,
         retransmitted: value("Retransmissions(C)")?.parse().ok()?,
         rate: value("CallRate(C)")?.parse().ok()?,
+        ..Outcome::default()
     })
 }
 

@@ -121,6 +121,8 @@ pub enum Input<'a> {
     WallClock(WallClock),
     /// The DTLS certificate of new conference legs: told at the start and when a new one is made.
     Certificate(Arc<Certificate>),
+    /// The media threads fall behind (or have caught up): new calls get 503 meanwhile. Told when it changes.
+    MediaBehind(bool),
 }
 
 /// To outside.
@@ -286,6 +288,7 @@ impl Gateway {
                     backend.handle_input(now, BackendInput::Certificate(certificate));
                 }
             }
+            Input::MediaBehind(is_behind) => self.endpoint.set_overloaded(is_behind),
             Input::WallClock(wall) => {
                 self.wall = (wall, now);
                 self.endpoint.set_wall_clock(wall);

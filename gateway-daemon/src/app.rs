@@ -4,13 +4,14 @@
 //! One task owns the dialogue and is the only one that answers the core. The registry and the record file have threads
 //! of their own; nothing here waits for a disk.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use gateway_core::base::ids::TrunkId;
 use gateway_core::base::pii::Pii;
 use gateway_core::gateway::{Command, Event, GatewayConfig};
-use gateway_core::io::signalling::{self, CommandError, GatewayHandle, Running};
+use gateway_core::io::signalling::{self, GatewayHandle, Running};
 use gateway_core::io::{os_rng, wall_clock};
 use gateway_core::media::clip::ClipLibrary;
 use gateway_core::sip::endpoint::EndpointConfig;
@@ -21,6 +22,7 @@ use crate::config::Config;
 use crate::health::Health;
 use crate::ivr::policy::Policy;
 use crate::ivr::{Action, Ivr, IvrCounters, Lookup, LookupFailed, RefusedPin};
+use crate::log;
 use crate::metrics::Stats;
 use crate::pin::sqlite::SqliteRegistry;
 use crate::pin::worker::{Question, RegistryWorker};
@@ -162,17 +164,18 @@ impl App {
         };
         tokio::pin!(drained);
         let mut give_up_at: Option<Instant> = None;
+        let mut events = Vec::new();
         loop {
             let timer = self.ivr.poll_timeout().map(|(at, _)| at);
             let wake = timer.into_iter().chain(give_up_at).min();
             tokio::select! {
-                event = self.running.events.recv() => match event {
-                    Some(event) => self.on_event(&event).await,
-                    None => {
+                count = self.running.events.recv_many(&mut events, EVENTS_PER_TURN) => {
+                    if count == 0 {
                         tracing::error!("the gateway's thread has ended");
                         break;
                     }
-                },
+                    self.on_events(&mut events).await;
+                }
                 Some((ticket, lookup)) = self.lookups.recv() => {
                     let actions = self.ivr.lookup_done(Instant::now(), ticket, lookup);
                     self.act(actions).await;
@@ -202,7 +205,7 @@ impl App {
         while let Ok(Some(event)) =
             tokio::time::timeout(Duration::from_secs(1), self.running.events.recv()).await
         {
-            self.on_event(&event).await;
+            self.on_events(&mut vec![event]).await;
         }
         let (running, shared) = (self.running, self.shared);
         let last_work = move || {
@@ -215,14 +218,35 @@ impl App {
         tracing::info!("stopped");
     }
 
-    async fn on_event(&mut self, event: &Event) {
-        self.note(event);
-        let actions = self.ivr.handle_event(Instant::now(), event);
-        self.act(actions).await;
+    /// What came since the last look. Log lines and records leave once for all of it.
+    async fn on_events(&mut self, events: &mut Vec<Event>) {
+        let commands = {
+            let _lines = log::hold();
+            let now = Instant::now();
+            let (mut commands, mut records) = (Vec::new(), Vec::new());
+            for event in events.drain(..) {
+                records.extend(self.note(&event));
+                let actions = self.ivr.handle_event(now, &event);
+                self.perform(actions, &mut commands);
+            }
+            if let Some(cdr) = &self.shared.cdr {
+                cdr.write(records);
+            }
+            commands
+        };
+        self.tell(commands).await;
     }
 
     async fn act(&mut self, actions: Vec<Action>) {
-        for action in actions {
+        let mut commands = Vec::new();
+        self.perform(actions, &mut commands);
+        self.tell(commands).await;
+    }
+
+    /// Everything but the commands, which are added to `commands`.
+    fn perform(&mut self, actions: Vec<Action>, commands: &mut Vec<Command>) {
+        let mut actions = VecDeque::from(actions);
+        while let Some(action) = actions.pop_front() {
             match action {
                 Action::LookUp { ticket, ask } => {
                     let question = Question { ticket, ask, wall: wall_clock() };
@@ -232,31 +256,31 @@ impl App {
                         );
                         let failed =
                             self.ivr.lookup_done(Instant::now(), ticket, Err(LookupFailed));
-                        Box::pin(self.act(failed)).await;
+                        actions.extend(failed);
                     }
                 }
                 Action::Refused(refused) => self.note_refused(&refused),
-                Action::Command(command) => self.tell(command).await,
+                Action::Command(command) => {
+                    if let Command::Route { call, route } = &command {
+                        let room = self.shared.shower.room(&route.room);
+                        tracing::info!(%call, room, note = route.note, "routed");
+                    }
+                    commands.push(command);
+                }
             }
         }
         self.shared.state().ivr = *self.ivr.counters();
     }
 
-    async fn tell(&self, command: Command) {
-        if let Command::Route { call, route } = &command {
-            let room = self.shared.shower.room(&route.room);
-            tracing::info!(%call, room, note = route.note, "routed");
-        }
-        match self.running.handle.command(command).await {
-            Ok(_) | Err(CommandError::Stopped(_)) => {}
-            Err(CommandError::Misuse(error)) => {
-                tracing::error!(%error, "the core refused a command")
-            }
+    /// A core that has stopped says so by its events.
+    async fn tell(&self, commands: Vec<Command>) {
+        for command in commands {
+            let _ = self.running.handle.tell(command).await;
         }
     }
 
-    /// Milestones of calls: log, figures, record.
-    fn note(&self, event: &Event) {
+    /// Milestones of calls: log, figures; gives the line of the record, if there is one.
+    fn note(&self, event: &Event) -> Option<String> {
         match event {
             Event::RouteNeeded { call, trunk, facts } => {
                 let (trunk, caller) = (self.trunk(*trunk), &facts.caller);
@@ -276,12 +300,12 @@ impl App {
                 self.shared.state().stats.call_ended(record);
                 let reason = record.reason.row().label;
                 tracing::info!(call = %record.call, reason, status = record.status, "ended");
-                if let Some(cdr) = &self.shared.cdr {
-                    cdr.write(cdr::line(record, self.trunk(record.trunk), &self.records));
-                }
+                let line = || cdr::line(record, self.trunk(record.trunk), &self.records);
+                return self.shared.cdr.as_ref().map(|_| line());
             }
             _ => {}
         }
+        None
     }
 
     /// One line that intrusion blockers can read: `PIN refused` with the source address.
@@ -360,5 +384,7 @@ fn core_config(config: &Config, clips: Arc<ClipLibrary>) -> GatewayConfig {
 const T1: Duration = Duration::from_millis(500);
 /// A freed RTP port rests: late packets of the old call must not sound in a new one.
 const PORT_REST: Duration = Duration::from_secs(10);
+/// Events looked at together.
+const EVENTS_PER_TURN: usize = 256;
 /// Answers of the registry on their way to the dialogue: as many as questions may wait.
 const LOOKUPS_PENDING_MAX: usize = 512;

@@ -70,15 +70,21 @@ impl CdrWriter {
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Takes a line (without its end) and returns at once.
-    pub fn write(&self, line: String) {
-        let mut queue = self.shared.lock();
-        if queue.lines.len() >= LINES_MAX {
-            queue.lines.pop_front();
-            queue.left += 1;
-            queue.counters.cdr_lines_lost += 1;
+    /// Takes lines (without their ends) and returns at once.
+    pub fn write(&self, lines: Vec<String>) {
+        if lines.is_empty() {
+            return;
         }
-        queue.lines.push_back(line);
+        let mut queue = self.shared.lock();
+        for line in lines {
+            if queue.lines.len() >= LINES_MAX {
+                queue.lines.pop_front();
+                queue.left += 1;
+                queue.counters.cdr_lines_lost += 1;
+            }
+            queue.lines.push_back(line);
+        }
+        drop(queue);
         self.shared.wake.notify_one();
     }
 
@@ -200,6 +206,15 @@ fn append(path: &Path, lines: &[String], sync_each: bool) -> (usize, io::Result<
         let mut file =
             OpenOptions::new().append(true).read(true).create(true).mode(0o640).open(path)?;
         let mut length = mend(&mut file)?;
+        if !sync_each {
+            let all: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
+            if file.write_all(all.as_bytes()).is_ok() {
+                written = lines.len();
+                return Ok(());
+            }
+            // Line by line, then: some may still fit.
+            let _ = file.set_len(length);
+        }
         for line in lines {
             let bytes = format!("{line}\n");
             if let Err(error) = file.write_all(bytes.as_bytes()) {

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod health;
 pub mod ivr;
+pub mod log;
 pub mod metrics;
 pub mod phone;
 pub mod pin;

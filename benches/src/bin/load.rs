@@ -44,24 +44,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn sweep(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     println!(
-        "| calls/s asked | calls/s done | failed | repeated messages | us CPU per call | gateway MB after |"
+        "| calls/s asked | calls/s done | failed | repeated messages | us CPU per call | gateway MB before, after | \
+         SIPp's one core busy |"
     );
-    println!("|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|");
     let mut highest = 0;
     for rate in &arguments.rates {
         // A gateway of its own for each rate: transactions of the one before linger 32 s.
         let gateway = Gateway::start(&arguments.binary, arguments.port, 12_000)?;
-        let before = gateway.cpu("")?;
+        let (before, memory) = (gateway.cpu("")?, gateway.memory()?);
         let outcome = sipp::run(&arguments.scenario, gateway.sip, *rate, rate * arguments.seconds)?;
         let spent = gateway.cpu("")?.saturating_sub(before);
         let calls = (outcome.successful + outcome.failed).max(1);
         println!(
-            "| {rate} | {:.0} | {} | {} | {:.0} | {:.0} |",
+            "| {rate} | {:.0} | {} | {} | {:.0} | {:.0}, {:.0} | {:.0} % |",
             outcome.rate,
             outcome.failed,
             outcome.retransmitted,
             spent.as_secs_f64() * 1e6 / calls as f64,
-            gateway.memory()? as f64 / 1e6
+            memory as f64 / 1e6,
+            gateway.memory()? as f64 / 1e6,
+            100.0 * outcome.own_cpu.as_secs_f64() / outcome.length.as_secs_f64().max(0.01)
         );
         if outcome.is_clean() {
             highest = highest.max(*rate);

@@ -20,10 +20,14 @@ pub const JITTER_PACKETS_MAX: usize = 64;
 pub const ROOM_MEMBERS_MAX: usize = 512;
 /// Streams decoded and mixed at once for one room.
 pub const LOUDEST_STREAMS_MAX: usize = 3;
-/// Commands a shard takes per 5 ms wake, so that a burst of set-ups never delays audio.
-pub const SHARD_COMMANDS_PER_WAKE: usize = 64;
-/// Entries of each ring between signalling and one shard: 2,000 calls with two commands each in flight.
+/// Commands a shard takes per 5 ms wake, so that a burst of set-ups never delays audio: 256 take about 2 ms. A call
+/// needs eight, so a shard sets up 6,400 calls a second (with 64 it was 1,600, and a trunk with more made the ring full).
+pub const SHARD_COMMANDS_PER_WAKE: usize = 256;
+/// Entries of each ring between signalling and one shard: 1,000 calls from their set-up to their end.
 pub const SHARD_RING_CAPACITY: usize = 8_192;
+/// Free entries below which new calls get 503: the shard is a third of a second behind, and the calls that are there
+/// need the rest for their end.
+pub const SHARD_RING_RESERVE: usize = SHARD_RING_CAPACITY / 2;
 /// SIP transactions alive or lingering: 2,500 calls/s leave two each for 32 s. Full: new calls get 503.
 pub const SIP_TRANSACTIONS_MAX: usize = 200_000;
 /// Dialogs that are over for their owner but still wait for a last answer. Full: new calls get 503.

@@ -20,7 +20,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use self::thread::{MediaThread, Order, Published};
 use crate::base::ids::{CallKey, ShardId};
-use crate::base::limits::SHARD_RING_CAPACITY;
+use crate::base::limits::{SHARD_RING_CAPACITY, SHARD_RING_RESERVE};
 use crate::leg::media::{FromMedia, ToMedia};
 use crate::shard::ShardConfig;
 
@@ -146,6 +146,13 @@ impl MediaHandle {
             Err(_) => Err(Box::new(RingFull(call))),
             Ok(()) => Ok(()),
         }
+    }
+
+    /// The thread is so far behind that a new call would only be ended again. Once it was (`before`), it has to catch
+    /// up half of that.
+    pub fn is_behind(&self, before: bool) -> bool {
+        let reserve = if before { SHARD_RING_RESERVE * 3 / 2 } else { SHARD_RING_RESERVE };
+        self.orders.slots() < reserve
     }
 
     /// The next value from the shard.

@@ -3,11 +3,11 @@
 
 mod bind;
 mod driver;
+mod mailbox;
 mod streams;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::thread;
@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::bind::Bound;
 use self::driver::{Driver, UdpListener};
+use self::mailbox::Mailbox;
 use self::streams::Streams;
 use crate::base::ids::{CallKey, ListenerId, ShardId};
 use crate::base::rng::Rng;
@@ -132,11 +133,11 @@ fn build(
         streams,
         stream_events,
         requests,
-        events,
-        events_waiting: VecDeque::new(),
+        events: Mailbox::new(events),
         when_idle: Vec::new(),
         certificates,
         counters: IoCounters::default(),
+        media_is_behind: false,
     })
 }
 
@@ -181,6 +182,12 @@ impl GatewayHandle {
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request::Command(command, reply)).await.map_err(|_| Stopped)?;
         Ok(answer.await.map_err(|_| Stopped)??)
+    }
+
+    /// Gives a command and waits for nothing but a place in the queue. Should the gateway refuse it, it says so in
+    /// its log. Commands of one handle are taken in the order they are given.
+    pub async fn tell(&self, command: Command) -> Result<(), Stopped> {
+        self.requests.send(Request::Tell(command)).await.map_err(|_| Stopped)
     }
 
     /// The gateway as it stands.
@@ -253,6 +260,7 @@ pub enum CommandError {
 #[derive(Debug)]
 enum Request {
     Command(Command, oneshot::Sender<Result<Option<CallKey>, ApiMisuse>>),
+    Tell(Command),
     Snapshot(oneshot::Sender<GatewaySnapshot>),
     Counters(oneshot::Sender<Vec<Counter>>),
     WhenIdle(oneshot::Sender<()>),

@@ -32,10 +32,10 @@ fn records_are_appended_and_the_file_may_be_moved_away() {
     let folder = Folder::new("cdr");
     let file = folder.path().join("cdr.jsonl");
     let writer = CdrWriter::start(file.clone(), true).expect("starts");
-    writer.write("one".to_owned());
+    writer.write(vec!["one".to_owned()]);
     eventually("first line", || lines(&file) == ["one"]);
     fs::rename(&file, folder.path().join("rotated")).expect("moved");
-    writer.write("two".to_owned());
+    writer.write(vec!["two".to_owned()]);
     drop(writer);
     assert_eq!(lines(&file), ["two"]);
     assert_eq!(lines(&folder.path().join("rotated")), ["one"]);
@@ -48,7 +48,7 @@ fn a_full_disk_loses_no_record_and_says_so() {
     symlink("/dev/full", &file).expect("linked");
     let writer = CdrWriter::start(file.clone(), false).expect("starts");
     for number in 0..3 {
-        writer.write(format!("line {number}"));
+        writer.write(vec![format!("line {number}")]);
     }
     eventually("trouble", || writer.trouble().is_some());
     let trouble = writer.trouble().expect("just seen");
@@ -70,7 +70,7 @@ fn a_disk_that_stays_full_costs_the_oldest_records_and_is_counted() {
     symlink("/dev/full", &file).expect("linked");
     let writer = CdrWriter::start(file.clone(), false).expect("starts");
     for number in 0..LINES_MAX + 5 {
-        writer.write(number.to_string());
+        writer.write(vec![number.to_string()]);
     }
     let (counters, waiting) = writer.counters();
     assert_eq!((counters.cdr_lines_lost, waiting), (5, LINES_MAX));
@@ -87,7 +87,7 @@ fn a_line_that_a_power_cut_left_half_written_is_ended() {
     let file = folder.path().join("cdr.jsonl");
     fs::write(&file, "whole\nhal").expect("written");
     let writer = CdrWriter::start(file.clone(), false).expect("starts");
-    writer.write("next".to_owned());
+    writer.write(vec!["next".to_owned()]);
     drop(writer);
     assert_eq!(lines(&file), ["whole", "hal", "next"]);
 }
@@ -97,7 +97,7 @@ fn a_folder_that_is_gone_is_said_with_its_remedy() {
     let folder = Folder::new("cdr-gone");
     let file = folder.path().join("sub/cdr.jsonl");
     let writer = CdrWriter::start(file.clone(), false).expect("starts");
-    writer.write("line".to_owned());
+    writer.write(vec!["line".to_owned()]);
     eventually("trouble", || {
         writer.trouble().is_some_and(|text| text.contains("create the folder"))
     });

@@ -14,6 +14,7 @@ use super::{failed, load};
 use crate::app::App;
 use crate::config::typed::Log;
 use crate::config::{Config, EXIT_BAD_CONFIG};
+use crate::log::LogOut;
 use crate::rest::{self, Guard, Rest};
 
 /// Arguments of `weebee run`.
@@ -125,7 +126,7 @@ fn start_log(log: &Log) -> Result<(), String> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(ansi)
-        .with_writer(std::io::stderr);
+        .with_writer(LogOut::default);
     let set = if log.json { lines.json().try_init() } else { lines.try_init() };
     set.map_err(|error| error.to_string())
 }

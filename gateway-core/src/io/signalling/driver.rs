@@ -1,6 +1,5 @@
 //! The loop of the signalling thread: whatever is ready goes into the gateway, whatever comes out is carried away.
 
-use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -12,11 +11,12 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
+use super::mailbox::Mailbox;
 use super::streams::{StreamEvent, Streams};
-use super::{Counter, EVENTS_PENDING_MAX, IoCounters, Request};
+use super::{Counter, IoCounters, Request};
 use crate::base::ids::{CallKey, FlowId, ListenerId, ShardId};
 use crate::base::limits::SIP_MESSAGE_BYTES_MAX;
-use crate::gateway::{Command, Event, Gateway, Input, Output};
+use crate::gateway::{Command, Gateway, Input, Output};
 use crate::io::certificate::CertificateMaker;
 use crate::io::media::{MediaHandle, MediaSockets};
 use crate::leg::end_reason::EndReason;
@@ -25,6 +25,8 @@ use crate::sip::endpoint::{TransportInput, TransportOutput};
 
 /// Datagrams taken from one socket before everybody else has a turn.
 const DATAGRAMS_PER_TURN: usize = 64;
+/// Requests taken before everybody else has a turn.
+const REQUESTS_PER_TURN: usize = 64;
 /// How often wall time is told.
 const WALL_CLOCK_EVERY: Duration = Duration::from_secs(1);
 /// Without a deadline the loop wakes this often, for no reason but safety.
@@ -47,11 +49,12 @@ pub struct Driver {
     pub streams: Streams,
     pub stream_events: mpsc::Receiver<StreamEvent>,
     pub requests: mpsc::Receiver<Request>,
-    pub events: mpsc::Sender<Event>,
-    pub events_waiting: VecDeque<Event>,
+    pub events: Mailbox,
     pub when_idle: Vec<oneshot::Sender<()>>,
     pub certificates: CertificateMaker,
     pub counters: IoCounters,
+    /// What the gateway was told last.
+    pub media_is_behind: bool,
 }
 
 /// What woke the loop.
@@ -60,7 +63,7 @@ enum Woken {
     Stream(StreamEvent),
     Request(Option<Request>),
     Media(io::Result<()>),
-    EventSent,
+    OwnerReads,
     WallClock,
     Deadline,
 }
@@ -74,19 +77,19 @@ impl Driver {
         tokio::pin!(deadline);
         loop {
             let due = self.gateway.poll_timeout().map(|(at, _)| at);
+            let due = due.into_iter().chain(self.events.due()).min();
             let due = due.unwrap_or_else(|| crate::io::now() + IDLE_WAIT);
             if deadline.deadline().into_std() != due {
                 deadline.as_mut().reset(due.into());
             }
             let woken = {
-                let Self { media, udp, stream_events, requests, events, events_waiting, .. } =
-                    &mut self;
+                let Self { media, udp, stream_events, requests, events, .. } = &mut self;
                 tokio::select! {
                     socket = readable(udp) => Woken::Datagrams(socket),
                     Some(event) = stream_events.recv() => Woken::Stream(event),
                     request = requests.recv() => Woken::Request(request),
                     result = notified(media) => Woken::Media(result),
-                    () = send_waiting(events, events_waiting) => Woken::EventSent,
+                    () = events.ready() => Woken::OwnerReads,
                     _ = wall_clock.tick() => Woken::WallClock,
                     () = &mut deadline => Woken::Deadline,
                 }
@@ -95,27 +98,33 @@ impl Driver {
             match woken {
                 Woken::Datagrams(socket) => self.datagrams(now, socket, &mut buffer),
                 Woken::Stream(event) => self.stream_event(now, event),
-                Woken::Request(Some(Request::Stop) | None) => return,
-                Woken::Request(Some(request)) => self.request(now, request),
+                Woken::Request(None) => break,
+                Woken::Request(Some(request)) => {
+                    if !self.requests(now, request) {
+                        break;
+                    }
+                }
                 Woken::Media(result) => {
                     if let Err(error) = result {
                         warn!(%error, "a media thread cannot be heard");
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 }
-                Woken::EventSent => {}
+                Woken::OwnerReads => self.events.hand_over(),
                 Woken::WallClock => self.second(now),
                 Woken::Deadline => self.gateway.handle_timeout(now),
             }
             self.media_said(now);
             self.carry_away(now);
+            self.events.run(now);
             // SIP transactions linger for 32 s to absorb repeats: whoever drains does not wait for those.
-            if self.gateway.calls() == 0 && self.events_waiting.is_empty() {
+            if self.gateway.calls() == 0 && self.events.is_empty() {
                 for waiter in self.when_idle.drain(..) {
                     let _ = waiter.send(());
                 }
             }
         }
+        self.events.hand_over();
     }
 
     fn datagrams(&mut self, now: Instant, socket: usize, buffer: &mut [u8]) {
@@ -125,6 +134,7 @@ impl Driver {
             match socket.try_recv_from(buffer) {
                 Ok((length, from)) => {
                     self.counters.sip_udp_received += 1;
+                    self.look_after_media(now);
                     let bytes = &buffer[..length];
                     let input = TransportInput::Datagram { listener, from, bytes };
                     self.gateway.handle_input(now, Input::Sip(input));
@@ -145,7 +155,19 @@ impl Driver {
         }
     }
 
+    /// Before a message that may be a new call.
+    fn look_after_media(&mut self, now: Instant) {
+        let before = self.media_is_behind;
+        let is_behind = self.media.iter().any(|media| media.is_behind(before));
+        if is_behind != before {
+            self.media_is_behind = is_behind;
+            warn!(is_behind, "media threads fall behind: new calls get 503 while it lasts");
+            self.gateway.handle_input(now, Input::MediaBehind(is_behind));
+        }
+    }
+
     fn stream_event(&mut self, now: Instant, event: StreamEvent) {
+        self.look_after_media(now);
         match event {
             StreamEvent::Accepted(listener, stream, peer) => match self.streams.accepted(stream) {
                 Some(flow) => {
@@ -174,8 +196,32 @@ impl Driver {
         }
     }
 
+    /// A request, and those that wait behind it. `false`: the last one was to stop.
+    fn requests(&mut self, now: Instant, first: Request) -> bool {
+        let mut request = first;
+        for _ in 1..REQUESTS_PER_TURN {
+            if matches!(request, Request::Stop) {
+                return false;
+            }
+            self.request(now, request);
+            self.carry_away(now);
+            match self.requests.try_recv() {
+                Ok(next) => request = next,
+                Err(_) => return true,
+            }
+        }
+        let goes_on = !matches!(request, Request::Stop);
+        self.request(now, request);
+        goes_on
+    }
+
     fn request(&mut self, now: Instant, request: Request) {
         match request {
+            Request::Tell(command) => {
+                if let Err(misuse) = self.gateway.command(now, command) {
+                    warn!(%misuse, "a command was refused");
+                }
+            }
             Request::Command(command, reply) => {
                 let _ = reply.send(self.gateway.command(now, command));
             }
@@ -224,7 +270,10 @@ impl Driver {
                 Output::ToMedia(shard, command) => self.tell_media(now, shard, command),
                 // No backend that is compiled in opens streams yet.
                 Output::OpenStream { .. } | Output::Stanza(..) | Output::CloseStream(_) => {}
-                Output::Event(event) => self.event(event),
+                Output::Event(event) => {
+                    let taken = self.events.take(now, event);
+                    self.counters.events_lost += u64::from(!taken);
+                }
             }
         }
     }
@@ -312,19 +361,6 @@ impl Driver {
         }
     }
 
-    fn event(&mut self, event: Event) {
-        if self.events_waiting.is_empty() {
-            match self.events.try_send(event) {
-                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
-                Err(mpsc::error::TrySendError::Full(event)) => self.events_waiting.push_back(event),
-            }
-        } else if self.events_waiting.len() < EVENTS_PENDING_MAX {
-            self.events_waiting.push_back(event);
-        } else {
-            self.counters.events_lost += 1;
-        }
-    }
-
     fn all_counters(&self) -> Vec<Counter> {
         let mut all = Vec::new();
         let mut add = |name, help, value| all.push(Counter { name, help, value });
@@ -377,19 +413,4 @@ async fn notified(media: &[MediaHandle]) -> io::Result<()> {
         ready.map_or(Poll::Pending, Poll::Ready)
     })
     .await
-}
-
-/// Hands the oldest waiting event to an owner who reads again. Cancel safe: the event leaves the queue last.
-async fn send_waiting(events: &mpsc::Sender<Event>, waiting: &mut VecDeque<Event>) {
-    if waiting.is_empty() {
-        return std::future::pending().await;
-    }
-    match events.reserve().await {
-        Ok(permit) => {
-            if let Some(event) = waiting.pop_front() {
-                permit.send(event);
-            }
-        }
-        Err(_) => waiting.clear(),
-    }
 }

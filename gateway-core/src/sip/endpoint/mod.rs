@@ -51,6 +51,8 @@ pub struct Endpoint {
     /// Trunks that are asked by OPTIONS.
     qualified: BTreeMap<TrunkId, Qualified>,
     is_draining: bool,
+    /// Our owner cannot serve a new call now.
+    is_overloaded: bool,
 }
 
 /// Who sent a message.
@@ -110,6 +112,7 @@ impl Endpoint {
             doorkeeper,
             qualified,
             is_draining: false,
+            is_overloaded: false,
         }
     }
 
@@ -131,6 +134,11 @@ impl Endpoint {
     /// Stops taking new calls: 503 with Retry-After.
     pub fn drain(&mut self) {
         self.is_draining = true;
+    }
+
+    /// While it lasts new calls get 503 with Retry-After; those that are there go on.
+    pub fn set_overloaded(&mut self, is_overloaded: bool) {
+        self.is_overloaded = is_overloaded;
     }
 
     /// Something arrived.

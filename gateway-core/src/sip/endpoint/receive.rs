@@ -255,7 +255,8 @@ impl Endpoint {
         let of_trunk = self.calls_of.get(usize::from(trunk.0)).copied().unwrap_or(0);
         let trunk_max =
             self.core.config.trunks.get(usize::from(trunk.0)).map_or(0, |t| t.calls_max);
-        let is_full = self.calls >= self.core.config.calls_max
+        let is_full = self.is_overloaded
+            || self.calls >= self.core.config.calls_max
             || of_trunk >= trunk_max
             || self.dialogs.len().saturating_sub(self.calls) >= SIP_DIALOGS_CLOSING_MAX
             || !self.core.transactions.has_room();
