@@ -461,11 +461,12 @@ fn above_the_limits_calls_get_503_and_old_ones_live() {
 fn while_overloaded_new_calls_get_503_and_old_ones_go_on() {
     let mut t = Stage::new();
     let (_, ok) = t.talking();
+    let bye = t.within("BYE", &ok, 2);
     t.endpoint.set_overloaded(true);
     t.recv(invite().call("c1").branch("z9hG4bK1"));
     assert_eq!(t.expect(503, "INVITE").must("Retry-After"), "7");
     assert!(t.events.is_empty());
-    t.recv(t.within("BYE", &ok, 2));
+    t.recv(bye);
     t.expect(200, "BYE");
     t.expect_end(DialogEnd::ByeReceived);
     t.endpoint.set_overloaded(false);
