@@ -1,10 +1,13 @@
 //! Floor 6: sockets, runtime, OS clock, entropy: the only module with windows.
 //!
-//! [`signalling`] drives the gateway on a thread of its own; the media thread of each shard is `media`'s business.
+//! [`signalling`] drives the gateway on a thread of its own; the media thread of each shard is `media`'s business, the
+//! streams of XMPP are [`xmpp`]'s.
 
+pub mod bridge_door;
 pub mod certificate;
 pub mod media;
 pub mod signalling;
+pub mod xmpp;
 
 use std::fs::File;
 use std::io::Read;

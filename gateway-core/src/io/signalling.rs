@@ -24,6 +24,7 @@ use crate::gateway::snapshot::GatewaySnapshot;
 use crate::gateway::{Command, Event, Gateway, GatewayConfig, Input};
 use crate::io::certificate::CertificateMaker;
 use crate::io::media::{MediaHandle, MediaThreadConfig};
+use crate::io::xmpp::{ToldReceiver, XmppSite, XmppStreams};
 use crate::shard::ShardConfig;
 use crate::sip::endpoint::ApiMisuse;
 
@@ -45,7 +46,16 @@ pub struct Running {
 
 /// Binds every listener, starts the media and signalling threads and returns once the gateway takes calls. Every
 /// listener that cannot be bound is named, not the first alone.
-pub fn start(mut config: GatewayConfig, rng: Rng) -> Result<Running, StartError> {
+pub fn start(config: GatewayConfig, rng: Rng) -> Result<Running, StartError> {
+    start_with_sites(config, Vec::new(), rng)
+}
+
+/// As [`start`], with the XMPP servers that backends may open streams to; a `SiteId` is a position among them.
+pub fn start_with_sites(
+    mut config: GatewayConfig,
+    sites: Vec<XmppSite>,
+    rng: Rng,
+) -> Result<Running, StartError> {
     let (mut bound, mut listeners, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     for (index, listener) in config.endpoint.listeners.iter_mut().enumerate() {
         match bind::bind(listener) {
@@ -57,9 +67,14 @@ pub fn start(mut config: GatewayConfig, rng: Rng) -> Result<Running, StartError>
             Err(problem) => problems.push(problem),
         }
     }
-    if !problems.is_empty() {
-        return Err(StartError { problems });
-    }
+    let xmpp = match XmppStreams::new(sites, rng.fork("xmpp")) {
+        Ok(xmpp) if problems.is_empty() => xmpp,
+        Ok(_) => return Err(StartError { problems }),
+        Err(more) => {
+            problems.extend(more);
+            return Err(StartError { problems });
+        }
+    };
     let (requests, requests_in) = mpsc::channel(COMMANDS_PENDING_MAX);
     let (events_out, events) = mpsc::channel(EVENTS_PENDING_MAX);
     let (started, has_started) = std::sync::mpsc::channel();
@@ -70,7 +85,7 @@ pub fn start(mut config: GatewayConfig, rng: Rng) -> Result<Running, StartError>
             Err(error) => return drop(started.send(Err(error))),
         };
         runtime.block_on(async move {
-            match build(config, rng, bound, requests_in, events_out) {
+            match build(config, rng, bound, xmpp, requests_in, events_out) {
                 Ok(driver) => {
                     let _ = started.send(Ok(()));
                     driver.run().await;
@@ -99,6 +114,7 @@ fn build(
     config: GatewayConfig,
     rng: Rng,
     bound: Vec<(ListenerId, Bound)>,
+    (xmpp, xmpp_told): (XmppStreams, ToldReceiver),
     requests: mpsc::Receiver<Request>,
     events: mpsc::Sender<Event>,
 ) -> io::Result<Driver> {
@@ -132,6 +148,8 @@ fn build(
         udp,
         streams,
         stream_events,
+        xmpp,
+        xmpp_told,
         requests,
         events: Mailbox::new(events),
         when_idle: Vec::new(),

@@ -19,6 +19,8 @@ use crate::base::limits::SIP_MESSAGE_BYTES_MAX;
 use crate::gateway::{Command, Gateway, Input, Output};
 use crate::io::certificate::CertificateMaker;
 use crate::io::media::{MediaHandle, MediaSockets};
+use crate::io::xmpp::{Told, ToldReceiver, XmppEvent, XmppStreams};
+use crate::leg::backend::StreamDownReason;
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::ToMedia;
 use crate::sip::endpoint::{TransportInput, TransportOutput};
@@ -48,6 +50,8 @@ pub struct Driver {
     pub udp: Vec<UdpListener>,
     pub streams: Streams,
     pub stream_events: mpsc::Receiver<StreamEvent>,
+    pub xmpp: XmppStreams,
+    pub xmpp_told: ToldReceiver,
     pub requests: mpsc::Receiver<Request>,
     pub events: Mailbox,
     pub when_idle: Vec<oneshot::Sender<()>>,
@@ -61,6 +65,7 @@ pub struct Driver {
 enum Woken {
     Datagrams(usize),
     Stream(StreamEvent),
+    Xmpp(Told),
     Request(Option<Request>),
     Media(io::Result<()>),
     OwnerReads,
@@ -83,10 +88,11 @@ impl Driver {
                 deadline.as_mut().reset(due.into());
             }
             let woken = {
-                let Self { media, udp, stream_events, requests, events, .. } = &mut self;
+                let Self { media, udp, stream_events, xmpp_told, requests, events, .. } = &mut self;
                 tokio::select! {
                     socket = readable(udp) => Woken::Datagrams(socket),
                     Some(event) = stream_events.recv() => Woken::Stream(event),
+                    Some(told) = xmpp_told.recv() => Woken::Xmpp(told),
                     request = requests.recv() => Woken::Request(request),
                     result = notified(media) => Woken::Media(result),
                     () = events.ready() => Woken::OwnerReads,
@@ -98,6 +104,7 @@ impl Driver {
             match woken {
                 Woken::Datagrams(socket) => self.datagrams(now, socket, &mut buffer),
                 Woken::Stream(event) => self.stream_event(now, event),
+                Woken::Xmpp(told) => self.xmpp_told(now, told),
                 Woken::Request(None) => break,
                 Woken::Request(Some(request)) => {
                     if !self.requests(now, request) {
@@ -215,6 +222,16 @@ impl Driver {
         goes_on
     }
 
+    fn xmpp_told(&mut self, now: Instant, told: Told) {
+        let Some((stream, event)) = self.xmpp.told(told) else { return };
+        let input = match event {
+            XmppEvent::Up { jid, resumed } => Input::StreamUp { stream, jid, resumed },
+            XmppEvent::Stanza(stanza) => Input::Stanza(stream, stanza),
+            XmppEvent::Down(failure) => Input::StreamDown { stream, reason: failure.reason() },
+        };
+        self.gateway.handle_input(now, input);
+    }
+
     fn request(&mut self, now: Instant, request: Request) {
         match request {
             Request::Tell(command) => {
@@ -268,8 +285,15 @@ impl Driver {
                     }
                 }
                 Output::ToMedia(shard, command) => self.tell_media(now, shard, command),
-                // No backend that is compiled in opens streams yet.
-                Output::OpenStream { .. } | Output::Stanza(..) | Output::CloseStream(_) => {}
+                Output::OpenStream { stream, account } => {
+                    if !self.xmpp.open(stream, account) {
+                        let reason = StreamDownReason::Unreachable;
+                        let down = Input::StreamDown { stream, reason };
+                        self.gateway.handle_input(now, down);
+                    }
+                }
+                Output::Stanza(stream, stanza) => self.xmpp.send(stream, stanza),
+                Output::CloseStream(stream) => self.xmpp.close(stream),
                 Output::Event(event) => {
                     let taken = self.events.take(now, event);
                     self.counters.events_lost += u64::from(!taken);
@@ -365,6 +389,7 @@ impl Driver {
         let mut all = Vec::new();
         let mut add = |name, help, value| all.push(Counter { name, help, value });
         self.counters.visit(&mut add);
+        self.xmpp.counters().visit(&mut add);
         self.gateway.counters().visit(&mut add);
         self.gateway.endpoint_counters().visit(&mut add);
         for media in &self.media {
