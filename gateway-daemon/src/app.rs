@@ -13,12 +13,17 @@ use gateway_core::base::pii::Pii;
 use gateway_core::gateway::{Command, Event, GatewayConfig};
 use gateway_core::io::signalling::{self, GatewayHandle, Running};
 use gateway_core::io::{os_rng, wall_clock};
+use gateway_core::leg::backend::Backend;
+use gateway_core::leg::jitsi::signal::JitsiBackend;
+use gateway_core::leg::jitsi::signal::bridge::{BridgeSessions, TransportKind};
 use gateway_core::media::clip::ClipLibrary;
 use gateway_core::sip::endpoint::EndpointConfig;
+use gateway_core::webrtc::Setup;
 use tokio::sync::mpsc;
 
 use crate::cdr::{self, CdrCounters, CdrWriter};
 use crate::config::Config;
+use crate::config::jitsi::Jitsi;
 use crate::health::Health;
 use crate::ivr::policy::Policy;
 use crate::ivr::{Action, Ivr, IvrCounters, Lookup, LookupFailed, RefusedPin};
@@ -113,7 +118,8 @@ impl App {
         let cdr = config.cdr.file.clone().map(|file| CdrWriter::start(file, config.cdr.sync_each));
         let cdr = cdr.transpose().map_err(thread)?;
         let clips = clips(config)?;
-        let running = signalling::start(core_config(config, clips), rng)
+        let sites = config.jitsi.iter().map(|jitsi| jitsi.site.clone()).collect();
+        let running = signalling::start_with_sites(core_config(config, clips), sites, rng)
             .map_err(|error| CannotStart(error.to_string()))?;
         let shared = Shared {
             trunks: config.trunks.iter().map(|trunk| trunk.sip.name.clone()).collect(),
@@ -376,8 +382,17 @@ fn core_config(config: &Config, clips: Arc<ClipLibrary>) -> GatewayConfig {
         call_length_max: sip.call_length_max,
         clips,
         conference: config.rtp.conference,
-        backends: Vec::new(),
+        backends: config.jitsi.iter().map(backend).collect(),
     }
+}
+
+/// The backend of a Jitsi deployment.
+fn backend(jitsi: &Jitsi) -> (String, Box<dyn Backend>) {
+    let (now, wall) = (Instant::now(), wall_clock());
+    let kind = TransportKind::Dtls { setup: Setup::Passive };
+    let sessions = Box::new(BridgeSessions::new(kind, now, wall));
+    let backend = JitsiBackend::new(jitsi.settings.clone(), sessions, now, wall);
+    (jitsi.name.clone(), Box::new(backend))
 }
 
 /// Round-trip estimate of RFC 3261 §17.1.1.1. Nobody who runs a trunk needs another.

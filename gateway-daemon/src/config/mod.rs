@@ -6,6 +6,7 @@
 //! instead, before any socket opens. Relative paths in the file are relative to the file's folder.
 
 pub mod docgen;
+pub mod jitsi;
 pub mod number;
 pub mod raw;
 pub mod schema;
@@ -96,5 +97,7 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistakes> 
     mistakes.into_result(config)
 }
 
+#[cfg(test)]
+mod jitsi_tests;
 #[cfg(test)]
 mod tests;

@@ -126,7 +126,22 @@ pub fn read(text: &str, mistakes: &mut Mistakes) -> Raw {
     }
     let mut raw = Raw::default();
     for (name, value) in table.get_ref() {
-        read_section(name, value, &lines, &mut raw, mistakes);
+        let family = format!("{}.", name.get_ref());
+        let has_kin = SECTIONS.iter().any(|section| section.name.starts_with(&family));
+        match value.get_ref() {
+            // `[[conference.jitsi]]`: a table of sections.
+            DeValue::Table(members) if has_kin => {
+                for (member, value) in members {
+                    let at = lines.at(&member.span());
+                    let full = format!("{family}{}", member.get_ref());
+                    read_section(&full, at, value, &lines, &mut raw, mistakes);
+                }
+            }
+            _ => {
+                let at = lines.at(&name.span());
+                read_section(name.get_ref(), at, value, &lines, &mut raw, mistakes);
+            }
+        }
     }
     for decl in SECTIONS.iter().filter(|decl| !decl.many) {
         if !raw.sections.iter().any(|section| section.decl.name == decl.name) {
@@ -139,17 +154,17 @@ pub fn read(text: &str, mistakes: &mut Mistakes) -> Raw {
 }
 
 fn read_section(
-    name: &Spanned<std::borrow::Cow<'_, str>>,
+    name: &str,
+    line: usize,
     value: &Spanned<DeValue<'_>>,
     lines: &Lines,
     raw: &mut Raw,
     mistakes: &mut Mistakes,
 ) {
-    let line = lines.at(&name.span());
-    let Some(decl) = schema::section(name.get_ref()) else {
+    let Some(decl) = schema::section(name) else {
         let known = SECTIONS.iter().map(|section| section.name);
-        let hint = nearest(name.get_ref(), known);
-        mistakes.add(line, format!("unknown section [{}]{hint}", name.get_ref()));
+        let hint = nearest(name, known);
+        mistakes.add(line, format!("unknown section [{name}]{hint}"));
         return;
     };
     match (decl.many, value.get_ref()) {

@@ -234,7 +234,7 @@ fn exceptions_of_rooms_inherit_what_they_do_not_say() {
         "[room]\nmembers_max = 7\n[[room_policy]]\nname = \"board-*\"\nwait_for_host = true\n{TRUNK}"
     );
     let config = judge(&text).expect("valid");
-    let policy = |name: &str| config.rooms.policy(&RoomName::new(name).expect("name"));
+    let policy = |name: &str| config.rooms.rules(&RoomName::new(name).expect("name")).policy;
     assert!(policy("Board-Of-Tea").wait_for_host);
     assert_eq!(policy("board-x").members_max, 7);
     assert!(!policy("tea").wait_for_host);

@@ -14,6 +14,7 @@ use gateway_core::sip::trunk::{
 };
 
 use super::Mistakes;
+use super::jitsi::Jitsi;
 use super::number::Pattern;
 use super::raw::{Raw, Section};
 use super::values::{
@@ -36,6 +37,8 @@ pub struct Config {
     pub pin: PinSettings,
     /// `[room]` and `[[room_policy]]`.
     pub rooms: Rooms,
+    /// `[[conference.jitsi]]`, in the order of their sites.
+    pub jitsi: Vec<Jitsi>,
     /// `[prompts]`.
     pub prompts: Prompts,
     /// `[http]`.
@@ -106,6 +109,8 @@ pub struct Did {
     pub role: Role,
     /// Longest call.
     pub length_max: Option<Duration>,
+    /// Where its rooms are; `None`: as the room says.
+    pub backend: Option<String>,
 }
 
 /// `[pin]`.
@@ -135,16 +140,25 @@ pub struct PinSettings {
 #[derive(Clone, Debug)]
 pub struct Rooms {
     /// `[room]`.
-    pub usual: RoomPolicy,
+    pub usual: RoomRules,
     /// `[[room_policy]]`, first match first.
-    pub named: Vec<(Pattern, RoomPolicy)>,
+    pub named: Vec<(Pattern, RoomRules)>,
+}
+
+/// How a room treats its callers, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomRules {
+    /// How.
+    pub policy: RoomPolicy,
+    /// Name of the backend.
+    pub backend: String,
 }
 
 impl Rooms {
-    /// The policy of a room.
-    pub fn policy(&self, room: &RoomName) -> RoomPolicy {
+    /// The rules of a room.
+    pub fn rules(&self, room: &RoomName) -> &RoomRules {
         let named = self.named.iter().find(|(pattern, _)| pattern.matches(room.as_str()));
-        named.map_or(self.usual, |(_, policy)| *policy)
+        named.map_or(&self.usual, |(_, rules)| rules)
     }
 }
 
@@ -212,6 +226,7 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
     let pin = judge.pin(raw.one("pin"));
     let rooms = judge.rooms(raw);
     let http = judge.http(raw.one("http"));
+    let jitsi = judge.conferences(raw);
     let prompts = judge.prompts(raw.one("prompts"));
     judge.together(raw);
     Some(Config {
@@ -221,6 +236,7 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
         dids: dids.into_iter().collect::<Option<_>>()?,
         pin,
         rooms: rooms?,
+        jitsi: jitsi?,
         prompts,
         http: http?,
         cdr: judge.cdr(raw.one("cdr")),
@@ -228,23 +244,28 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
     })
 }
 
-struct Judge<'a> {
-    mistakes: &'a mut Mistakes,
+pub(super) struct Judge<'a> {
+    pub(super) mistakes: &'a mut Mistakes,
     folder: &'a Path,
 }
 
 impl Judge<'_> {
-    fn say(&mut self, section: &Section, key: &str, what: impl std::fmt::Display) {
+    pub(super) fn say(&mut self, section: &Section, key: &str, what: impl std::fmt::Display) {
         let text = format!("{}: {key}: {what}", section.title());
         self.mistakes.add(section.at(key), text);
     }
 
     /// Keeps a good value, reports a bad one.
-    fn keep<T>(&mut self, section: &Section, key: &str, value: Result<T, String>) -> Option<T> {
+    pub(super) fn keep<T>(
+        &mut self,
+        section: &Section,
+        key: &str,
+        value: Result<T, String>,
+    ) -> Option<T> {
         value.map_err(|what| self.say(section, key, what)).ok()
     }
 
-    fn path(&self, section: &Section, key: &str) -> Option<PathBuf> {
+    pub(super) fn path(&self, section: &Section, key: &str) -> Option<PathBuf> {
         let text = section.text(key);
         (!text.is_empty()).then(|| self.folder.join(text))
     }
@@ -290,7 +311,7 @@ impl Judge<'_> {
     }
 
     /// Text that goes into a header: one line, no control characters.
-    fn header_text(&mut self, section: &Section, key: &str) -> String {
+    pub(super) fn header_text(&mut self, section: &Section, key: &str) -> String {
         let text = section.text(key);
         if text.chars().any(char::is_control) {
             self.say(section, key, "contains a line break or control character; remove it");
@@ -444,6 +465,7 @@ impl Judge<'_> {
             ask_pin,
             role: if section.text("role") == "host" { Role::Host } else { Role::Guest },
             length_max: Some(section.whole("call_length_max_min")).filter(|n| *n > 0).map(minutes),
+            backend: Some(section.text("backend").to_owned()).filter(|name| !name.is_empty()),
         })
     }
 
@@ -468,11 +490,11 @@ impl Judge<'_> {
     }
 
     fn rooms(&mut self, raw: &Raw) -> Option<Rooms> {
-        let usual = room_policy(raw.one("room"), raw.one("room"));
+        let usual = room_rules(raw.one("room"), raw.one("room"));
         let mut named = Vec::new();
         for section in raw.many("room_policy") {
             match Pattern::new(section.text("name")) {
-                Some(name) => named.push((name, room_policy(section, raw.one("room")))),
+                Some(name) => named.push((name, room_rules(section, raw.one("room")))),
                 None if section.given("name") => {
                     self.say(section, "name", "is empty; write the room's name, or \"*\" for any");
                 }
@@ -572,11 +594,16 @@ fn log(section: &Section) -> Log {
     Log { filter: section.text("filter").to_owned(), json: section.text("format") == "json" }
 }
 
-fn room_policy(section: &Section, usual: &Section) -> RoomPolicy {
+fn room_rules(section: &Section, usual: &Section) -> RoomRules {
     let from = |key: &str| if section.given(key) { section } else { usual };
-    RoomPolicy {
+    let policy = RoomPolicy {
         wait_for_host: from("wait_for_host").flag("wait_for_host"),
         members_max: count(from("members_max").whole("members_max")),
         host_wait_max: minutes(from("host_wait_min").whole("host_wait_min")),
-    }
+    };
+    let backend = match from("backend").text("backend") {
+        "" => "room",
+        name => name,
+    };
+    RoomRules { policy, backend: backend.to_owned() }
 }

@@ -77,6 +77,8 @@ pub struct Asking {
     pub length_max: Option<Duration>,
     /// What others in the room see.
     pub label: Pii<String>,
+    /// Where the rooms of this number are; `None`: as the room says.
+    pub backend: Option<String>,
 }
 
 impl Policy {
@@ -108,6 +110,7 @@ impl Policy {
             room: did.and_then(|did| did.room.clone()),
             length_max: did.and_then(|did| did.length_max),
             label: label(facts),
+            backend: did.and_then(|did| did.backend.clone()),
         };
         if let Some(named) = rules.trusted.then(|| room_header(facts)).flatten() {
             return match named {
@@ -127,9 +130,10 @@ impl Policy {
 
     /// The route of a caller who may enter `room`.
     pub fn route(&self, asking: &Asking, room: RoomName, role: Role, note: String) -> Box<Route> {
+        let rules = self.rooms.rules(&room);
         Box::new(Route {
-            backend: EMBEDDED_ROOMS.to_owned(),
-            policy: self.rooms.policy(&room),
+            backend: asking.backend.clone().unwrap_or_else(|| rules.backend.clone()),
+            policy: rules.policy,
             room,
             role,
             label: asking.label.clone(),
@@ -177,7 +181,5 @@ fn label(facts: &InviteFacts) -> Pii<String> {
     Pii::new(shown)
 }
 
-/// Name of the backend of the rooms inside the gateway.
-pub const EMBEDDED_ROOMS: &str = "room";
 /// Header of Jigasi's dialplans: the room a call is for.
 const ROOM_HEADER: &str = "Jitsi-Conference-Room";

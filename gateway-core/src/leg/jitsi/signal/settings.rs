@@ -70,7 +70,7 @@ impl JitsiSettings {
     }
 
     /// The connection for one call.
-    pub(super) fn account(&self, room: &RoomName, rng: &mut Rng) -> StreamAccount {
+    pub fn account(&self, room: &RoomName, rng: &mut Rng) -> StreamAccount {
         let identity = match &self.identity {
             PhoneIdentity::Anonymous => StreamIdentity::Anonymous,
             PhoneIdentity::SharedSecret(password) => StreamIdentity::Password {
@@ -90,7 +90,7 @@ impl JitsiSettings {
     }
 
     /// Address of a room.
-    pub(super) fn room_address(&self, room: &RoomName) -> String {
+    pub fn room_address(&self, room: &RoomName) -> String {
         format!("{}@{}", room_part(room), self.rooms)
     }
 }

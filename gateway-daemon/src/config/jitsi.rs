@@ -1,0 +1,254 @@
+//! `[[conference.jitsi]]`: a Jitsi deployment, as types. Passwords and tokens come from files or the environment, so that
+//! the configuration can be shown to others.
+
+use std::time::Duration;
+
+use gateway_core::base::ids::SiteId;
+use gateway_core::base::pii::Pii;
+use gateway_core::gateway::ROOM_BACKEND;
+use gateway_core::io::xmpp::{Encryption, Transport, Trust, WebAddress, XmppSite, tls};
+use gateway_core::leg::jitsi::signal::settings::{JitsiSettings, PhoneIdentity};
+
+use super::raw::{Raw, Section};
+use super::typed::Judge;
+use super::values::{is_name, minutes};
+
+/// One deployment.
+#[derive(Clone, Debug)]
+pub struct Jitsi {
+    /// Name of the backend.
+    pub name: String,
+    /// Line of its heading in the file.
+    pub line: usize,
+    /// The way to its XMPP server.
+    pub site: XmppSite,
+    /// What its machines need to know.
+    pub settings: JitsiSettings,
+}
+
+impl Judge<'_> {
+    /// All deployments; `None` together with a mistake.
+    pub(super) fn conferences(&mut self, raw: &Raw) -> Option<Vec<Jitsi>> {
+        let sections: Vec<&Section> = raw.many("conference.jitsi").collect();
+        let mut conferences = Vec::new();
+        for (at, section) in sections.iter().enumerate() {
+            let name = section.text("name");
+            if section.given("name") && !is_name(name) {
+                self.say(section, "name", "use 1 to 64 letters, digits, `.`, `_` and `-`");
+            }
+            if name == ROOM_BACKEND {
+                self.say(
+                    section,
+                    "name",
+                    "\"room\" means the gateway's own rooms; write \"jitsi\"",
+                );
+            }
+            let taken = |other: &&Section| other.text("name") == name && !name.is_empty();
+            if sections.iter().take(at).any(taken) {
+                self.say(section, "name", "another [[conference.jitsi]] has this name");
+            }
+            let site = SiteId(u16::try_from(at).unwrap_or(u16::MAX));
+            conferences.push(self.jitsi(section, site));
+        }
+        self.backends(raw, &sections);
+        conferences.into_iter().collect()
+    }
+
+    /// Every backend that is named exists.
+    fn backends(&mut self, raw: &Raw, conferences: &[&Section]) {
+        for section in ["room", "room_policy", "did"].into_iter().flat_map(|name| raw.many(name)) {
+            let name = section.text("backend");
+            let exists = name.is_empty() || name == ROOM_BACKEND;
+            if !exists && !conferences.iter().any(|it| it.text("name") == name) {
+                let what = format!(
+                    "there is no [[conference.jitsi]] named {name:?}; add it, or write \"{ROOM_BACKEND}\" for the \
+                     gateway's own rooms"
+                );
+                self.say(section, "backend", what);
+            }
+        }
+    }
+
+    fn jitsi(&mut self, section: &Section, site: SiteId) -> Option<Jitsi> {
+        let before = self.mistakes.entries.len();
+        let domain = self.host(section, "domain", "")?;
+        let account_domain = self.host(section, "account_domain", &domain)?;
+        let rooms = self.host(section, "rooms", &format!("conference.{domain}"))?;
+        if rooms == domain {
+            let what = format!(
+                "is the main host; rooms are on a component of their own: write \"conference.{domain}\" or \
+                 \"muc.{domain}\", as Prosody's Component \"...\" \"muc\" says"
+            );
+            self.say(section, "rooms", what);
+        }
+        let focus = match section.text("focus") {
+            "" => format!("focus.{domain}"),
+            text => text.to_lowercase(),
+        };
+        let transport = self.way_in(section);
+        let trust = self.trust(section);
+        let token = self.secret(section, "token_file", "token_env");
+        if token.is_some() && matches!(transport, Some(Transport::Tcp { .. })) {
+            let what = "a token travels in a URL; write xmpp = \"wss://HOST/xmpp-websocket\"";
+            self.say(section, "xmpp", what);
+        }
+        let account = self.account(section);
+        let transport = transport?;
+        (self.mistakes.entries.len() == before).then(|| Jitsi {
+            name: section.text("name").to_owned(),
+            line: section.line,
+            site: XmppSite {
+                name: section.text("name").to_owned(),
+                domain: account_domain,
+                transport,
+                trust,
+                ping_every: Duration::from_secs(section.whole("ping_s")),
+                open_within: Duration::from_secs(section.whole("open_s")),
+            },
+            settings: JitsiSettings {
+                focus,
+                identity: account.unwrap_or(PhoneIdentity::Anonymous),
+                token,
+                stats_id: self.header_text(section, "stats_id"),
+                join_max: Duration::from_secs(section.whole("join_s")),
+                lobby_wait_max: minutes(section.whole("lobby_wait_min")),
+                rejoin_max: Duration::from_secs(section.whole("rejoin_s")),
+                ..JitsiSettings::usual(site, &domain, &rooms)
+            },
+        })
+    }
+
+    /// A host of XMPP: a name or an address, nothing around it.
+    fn host(&mut self, section: &Section, key: &str, usual: &str) -> Option<String> {
+        let text = match section.text(key) {
+            "" if usual.is_empty() => return None,
+            "" => usual,
+            text => text,
+        };
+        let legal =
+            |sign: char| sign.is_alphanumeric() || matches!(sign, '.' | '-' | ':' | '[' | ']');
+        if text.contains("://") || text.contains('@') || !text.chars().all(legal) {
+            let what = format!("{text:?} is no host; write it alone, such as \"meet.example.org\"");
+            self.say(section, key, what);
+            return None;
+        }
+        Some(text.to_lowercase())
+    }
+
+    fn way_in(&mut self, section: &Section) -> Option<Transport> {
+        const HELP: &str =
+            "write \"tcp:HOST:5222\", \"wss://HOST/xmpp-websocket\" or \"https://HOST/http-bind\"";
+        let text = section.text("xmpp");
+        let transport = match text.split_once(':') {
+            Some(("tcp", rest)) => rest.rsplit_once(':').and_then(|(host, port)| {
+                let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+                let port = port.parse().ok().filter(|port| *port != 0)?;
+                let encryption = match section.text("tls") {
+                    "off" => Encryption::Off,
+                    _ => Encryption::Required,
+                };
+                (!host.is_empty()).then_some(Transport::Tcp { host, port, encryption })
+            }),
+            Some(("ws" | "wss", _)) => WebAddress::parse(text).ok().map(Transport::WebSocket),
+            Some(("http" | "https", _)) => WebAddress::parse(text).ok().map(Transport::Bosh),
+            _ => None,
+        };
+        if transport.is_none() {
+            self.say(section, "xmpp", format!("{text:?}: {HELP}"));
+        }
+        transport
+    }
+
+    fn trust(&mut self, section: &Section) -> Trust {
+        let ca_file = self.path(section, "ca_file");
+        if let Some(file) = &ca_file
+            && let Err(problem) = tls::certificates(file)
+        {
+            self.say(section, "ca_file", problem);
+        }
+        let mut pins = Vec::new();
+        for text in section.texts("tls_pins") {
+            pins.extend(self.keep(section, "tls_pins", pin(text)));
+        }
+        let insecure = section.flag("tls_insecure");
+        if insecure && (ca_file.is_some() || !pins.is_empty()) {
+            let what =
+                "believes everybody, so ca_file and tls_pins mean nothing; remove tls_insecure";
+            self.say(section, "tls_insecure", what);
+        }
+        let name = Some(section.text("tls_name").to_owned()).filter(|name| !name.is_empty());
+        Trust { ca_file, pins, name, insecure }
+    }
+
+    fn account(&mut self, section: &Section) -> Option<PhoneIdentity> {
+        let password = self.secret(section, "password_file", "password_env");
+        let user = section.text("user");
+        match (section.text("account"), password) {
+            ("shared-secret", Some(password)) => Some(PhoneIdentity::SharedSecret(password)),
+            ("one-account", Some(password)) if !user.is_empty() => {
+                Some(PhoneIdentity::Account { user: Pii::new(user.to_owned()), password })
+            }
+            ("one-account", Some(_)) => {
+                self.say(section, "user", "one-account needs it; write user = \"phones\"");
+                None
+            }
+            ("anonymous", None) => Some(PhoneIdentity::Anonymous),
+            ("anonymous", Some(_)) => {
+                let what = "\"anonymous\" uses no password; write \"shared-secret\" or \"one-account\", or remove it";
+                self.say(section, "account", what);
+                None
+            }
+            (mode, None) => {
+                let given = section.given("password_file") || section.given("password_env");
+                if !given {
+                    let what =
+                        format!("{mode:?} needs a password; add password_file or password_env");
+                    self.say(section, "account", what);
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// The content of a file, or of a variable of the environment.
+    fn secret(&mut self, section: &Section, file: &str, variable: &str) -> Option<Pii<String>> {
+        let (key, read) = match (self.path(section, file), section.text(variable)) {
+            (Some(_), name) if !name.is_empty() => {
+                self.say(section, variable, format!("{file} is given too; remove one of them"));
+                return None;
+            }
+            (Some(path), _) => {
+                let text = std::fs::read_to_string(&path);
+                (file, text.map_err(|error| format!("{}: {error}", path.display())))
+            }
+            (None, "") => return None,
+            (None, name) => {
+                let text = std::env::var(name);
+                (variable, text.map_err(|_| format!("the environment has no variable {name:?}")))
+            }
+        };
+        let text = self.keep(section, key, read)?;
+        let text = text.trim();
+        if text.is_empty() {
+            self.say(section, key, "holds nothing; put the secret there");
+            return None;
+        }
+        Some(Pii::new(text.to_owned()))
+    }
+}
+
+/// 64 hexadecimal digits, with or without colons.
+fn pin(text: &str) -> Result<[u8; 32], String> {
+    const HELP: &str = "is no SHA-256; see `openssl x509 -in CERT -noout -fingerprint -sha256`";
+    let digits: String = text.chars().filter(|sign| *sign != ':').collect();
+    if digits.len() != 64 || !digits.is_ascii() {
+        return Err(format!("{text:?} {HELP}"));
+    }
+    let mut bytes = [0; 32];
+    for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+        let pair = digits.get(at..at + 2).unwrap_or_default();
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| format!("{text:?} {HELP}"))?;
+    }
+    Ok(bytes)
+}

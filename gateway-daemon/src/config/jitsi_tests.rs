@@ -1,0 +1,130 @@
+//! `[[conference.jitsi]]`: what its keys become, and each mistake with its remedy.
+
+use std::path::Path;
+
+use gateway_core::io::xmpp::{Encryption, Transport};
+use gateway_core::leg::jitsi::signal::settings::PhoneIdentity;
+
+use super::{Config, Mistakes, parse};
+
+const TRUNK: &str = "[[trunk]]\nname = \"local\"\nsources = [\"127.0.0.0/8\"]\n";
+const JITSI: &str = "[[conference.jitsi]]\nname = \"jitsi\"\ndomain = \"Meet.Example.org\"\n";
+
+fn judge(more: &str) -> Result<Config, Mistakes> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    parse("weebee.toml", &format!("{TRUNK}{JITSI}{more}"), folder)
+}
+
+#[test]
+fn a_name_and_a_host_are_enough() {
+    let config = judge("").expect("good");
+    let jitsi = &config.jitsi[0];
+    assert_eq!(jitsi.site.domain, "meet.example.org");
+    assert_eq!(
+        (jitsi.settings.rooms.as_str(), jitsi.settings.focus.as_str()),
+        ("conference.meet.example.org", "focus.meet.example.org")
+    );
+    assert_eq!(jitsi.settings.identity, PhoneIdentity::Anonymous);
+    let tcp =
+        Transport::Tcp { host: "127.0.0.1".into(), port: 5222, encryption: Encryption::Required };
+    assert_eq!(jitsi.site.transport, tcp);
+    assert!(!jitsi.site.trust.insecure);
+}
+
+#[test]
+fn all_ways_in_are_understood() {
+    for (text, kind) in [
+        ("tcp:[::1]:5222", "Tcp"),
+        ("wss://meet.example.org/xmpp-websocket", "WebSocket"),
+        ("http://127.0.0.1:5280/http-bind", "Bosh"),
+    ] {
+        let config = judge(&format!("xmpp = \"{text}\"\n")).expect("good");
+        assert!(format!("{:?}", config.jitsi[0].site.transport).starts_with(kind), "{text}");
+    }
+}
+
+#[test]
+fn secrets_come_from_files_and_are_never_shown() {
+    let text = "account = \"shared-secret\"\npassword_file = \"Cargo.toml\"\n";
+    let config = judge(text).expect("any file is a password");
+    let PhoneIdentity::SharedSecret(password) = &config.jitsi[0].settings.identity else {
+        panic!("a secret")
+    };
+    assert!(password.reveal().starts_with("[package]"));
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("[package]"), "{shown}");
+}
+
+/// Keys, what the message must contain.
+const MISTAKES: &[(&str, &[&str])] = &[
+    ("xmpp = \"meet.example.org\"\n", &["xmpp: \"meet.example.org\": write \"tcp:HOST:5222\""]),
+    ("xmpp = \"tcp:meet.example.org\"\n", &["write \"tcp:HOST:5222\""]),
+    ("xmpp = \"wss://a/b?room=x\"\n", &["write \"tcp:HOST:5222\""]),
+    ("rooms = \"https://meet.example.org\"\n", &["is no host", "such as \"meet.example.org\""]),
+    (
+        "rooms = \"meet.example.org\"\n",
+        &["is the main host", "write \"conference.meet.example.org\""],
+    ),
+    ("account = \"shared-secret\"\n", &["needs a password; add password_file"]),
+    ("account = \"one-account\"\npassword_file = \"Cargo.toml\"\n", &["write user = \"phones\""]),
+    ("password_file = \"Cargo.toml\"\n", &["\"anonymous\" uses no password"]),
+    (
+        "account = \"shared-secret\"\npassword_file = \"/nonexistent/x\"\n",
+        &["/nonexistent/x: No such file"],
+    ),
+    (
+        "account = \"shared-secret\"\npassword_env = \"WEEBEE_NO_SUCH\"\n",
+        &["no variable \"WEEBEE_NO_SUCH\""],
+    ),
+    ("token_file = \"Cargo.toml\"\n", &["a token travels in a URL; write xmpp = \"wss://"]),
+    ("ca_file = \"/nonexistent/ca.pem\"\n", &["ca_file: /nonexistent/ca.pem: No such file"]),
+    ("ca_file = \"Cargo.toml\"\n", &["holds no certificate; it must be a PEM file"]),
+    ("tls_pins = [\"AB:CD\"]\n", &["is no SHA-256; see `openssl x509"]),
+    (
+        "tls_insecure = true\nca_file = \"../gateway-core/testdata/tls/issuer.pem\"\n",
+        &["remove tls_insecure"],
+    ),
+    (
+        "acount = \"anonymous\"\n",
+        &["conference.jitsi \"jitsi\": unknown key acount", "did you mean account?"],
+    ),
+    (
+        "[room]\nbackend = \"jitsy\"\n",
+        &["no [[conference.jitsi]] named \"jitsy\"", "write \"room\""],
+    ),
+    ("[[did]]\nnumber = \"1\"\nbackend = \"x\"\n", &["did \"1\": backend: there is no"]),
+    (
+        "[[conference.jitsi]]\nname = \"jitsi\"\ndomain = \"b.c\"\n",
+        &["another [[conference.jitsi]]"],
+    ),
+    (
+        "[[conference.jitsi]]\nname = \"room\"\ndomain = \"b.c\"\n",
+        &["means the gateway's own rooms"],
+    ),
+    (
+        "[[conference.jitsy]]\nname = \"x\"\n",
+        &["unknown section [conference.jitsy]", "did you mean conference.jitsi?"],
+    ),
+    (
+        "[[conference.jitsi]]\nname = \"x\"\n",
+        &["domain is missing; write domain = \"meet.example.org\""],
+    ),
+];
+
+#[test]
+fn every_mistake_says_its_remedy() {
+    for (keys, wanted) in MISTAKES {
+        let said = judge(keys).err().map(|mistakes| mistakes.to_string()).unwrap_or_default();
+        for text in *wanted {
+            assert!(said.contains(text), "{keys:?}\nwanted: {text}\nsaid: {said}");
+        }
+        assert_eq!(said.lines().count(), 1, "{keys:?} is one mistake: {said}");
+    }
+}
+
+#[test]
+fn mistakes_of_one_deployment_come_together() {
+    let keys = "xmpp = \"tcp:x\"\nca_file = \"/nonexistent\"\ntls_pins = [\"x\"]\n[room]\nbackend = \"a\"\n";
+    let said = judge(keys).err().map(|mistakes| mistakes.to_string()).unwrap_or_default();
+    assert_eq!(said.lines().count(), 4, "{said}");
+}
