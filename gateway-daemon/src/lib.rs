@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod cdr;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod health;

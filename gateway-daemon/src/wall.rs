@@ -25,6 +25,37 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
+/// Seconds since 1970 of a text such as XEP-0202 has it. Fractions are dropped; other zones than UTC are not read.
+pub fn unix_seconds(text: &str) -> Option<u64> {
+    let text = text.trim();
+    // Jicofo writes the zone as a number (seen 2026-11).
+    let utc = text.strip_suffix('Z').or_else(|| text.strip_suffix("+00:00"))?;
+    let (date, time) = utc.split_once('T')?;
+    let [year, month, day] = numbers(date, '-')?;
+    let [hour, minute, second] = numbers(time.split('.').next()?, ':')?;
+    let good = (1970..=9999).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second <= 60;
+    good.then(|| days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second)
+}
+
+fn numbers(text: &str, between: char) -> Option<[u64; 3]> {
+    let mut parts = text.split(between).map(|part| part.parse().ok());
+    let found = [parts.next()??, parts.next()??, parts.next()??];
+    parts.next().is_none().then_some(found)
+}
+
+/// Days since 1970-01-01 in the Gregorian calendar. The year begins in March, so that leap days come last.
+fn days(year: u64, month: u64, day: u64) -> u64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let month = (month + 9) % 12;
+    let day_of_year = (153 * month + 2) / 5 + day - 1;
+    year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -42,6 +73,27 @@ mod tests {
         ];
         for (ms, text) in cases {
             assert_eq!(rfc3339(WallClock { unix: Duration::from_millis(ms) }), text);
+        }
+    }
+
+    #[test]
+    fn known_moments_are_read() {
+        for (text, wanted) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("2000-02-29T23:59:59Z", 951_868_799),
+            ("2026-11-21T16:00:00.123Z", 1_795_276_800),
+            ("2026-11-21T16:00:00.123+00:00", 1_795_276_800),
+        ] {
+            assert_eq!(unix_seconds(text), Some(wanted), "{text}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_no_moment() {
+        for text in
+            ["", "Z", "2026-11-21", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00Z", "2026-1T1:1:1Z"]
+        {
+            assert_eq!(unix_seconds(text), None, "{text:?}");
         }
     }
 }

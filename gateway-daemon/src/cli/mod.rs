@@ -3,11 +3,12 @@
 
 mod call;
 mod calls;
+mod check;
 mod demo;
 mod pin;
 mod run;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -27,12 +28,8 @@ struct Arguments {
 enum Command {
     /// Run the gateway until SIGTERM or Ctrl-C.
     Run(run::RunArguments),
-    /// Judge a configuration: every mistake at once, with line and remedy. Opens no socket.
-    Check {
-        /// The configuration file.
-        #[arg(long, short)]
-        config: PathBuf,
-    },
+    /// Judge a configuration: every mistake at once, with line and remedy. Opens no socket, unless with `--live`.
+    Check(check::CheckArguments),
     /// Print the full default configuration with comments.
     Config {
         /// Print docs/config.md instead.
@@ -66,24 +63,13 @@ pub fn main() -> ExitCode {
     };
     match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
-        Command::Check { config } => check(&config),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Config { metrics: true, .. } => metrics_page(),
         Command::Config { reference: true, .. } => print(&docgen::reference_page()),
         Command::Config { .. } => print(&docgen::commented_default()),
         Command::Pin(command) => pin::run(command),
         Command::Calls(arguments) => calls::run(&arguments),
         Command::Call(arguments) => call::run(&arguments),
-    }
-}
-
-fn check(path: &Path) -> ExitCode {
-    match load(path) {
-        Ok(config) => {
-            let (trunks, listeners) = (config.trunks.len(), config.sip.listeners.len());
-            println!("{}: good ({trunks} trunks, {listeners} listeners)", path.display());
-            ExitCode::SUCCESS
-        }
-        Err(code) => code,
     }
 }
 

@@ -1,0 +1,62 @@
+//! `weebee check`: mistakes and doubts of a configuration; with `--live` what its Jitsi deployments say.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{failed, load};
+use crate::check::{Finding, Weight, doubts, live};
+
+/// Arguments of `weebee check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// The configuration file.
+    #[arg(long, short)]
+    config: PathBuf,
+    /// Log in to each Jitsi deployment and enter a room nobody knows, as a phone would: account, trust, rooms, Jicofo,
+    /// clock, bridge. Takes some seconds; nobody hears anything.
+    #[arg(long)]
+    live: bool,
+}
+
+/// Judges a configuration. Exit code 64: it cannot be used; 1: it can, but something must be
+/// mended before phones get in.
+pub fn run(arguments: &CheckArguments) -> ExitCode {
+    let config = match load(&arguments.config) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let file = arguments.config.display().to_string();
+    let (trunks, listeners) = (config.trunks.len(), config.sip.listeners.len());
+    let deployments = match config.jitsi.len() {
+        0 => String::new(),
+        count => format!(", {count} Jitsi"),
+    };
+    println!("{file}: good ({trunks} trunks, {listeners} listeners{deployments})");
+    let mut found = doubts::doubts(&config, gateway_core::io::wall_clock().unix);
+    show(&file, &found);
+    if arguments.live {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let seen = match runtime {
+            Ok(runtime) => runtime.block_on(live::findings(&config)),
+            Err(error) => return failed(error),
+        };
+        show(&file, &seen);
+        found.extend(seen);
+    }
+    match found.iter().any(|finding| finding.weight == Weight::Wrong) {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    }
+}
+
+/// What is good goes to standard output, complaints to standard error.
+fn show(file: &str, found: &[Finding]) {
+    for finding in found {
+        match finding.weight {
+            Weight::Good => println!("{}", finding.shown(file)),
+            Weight::Warning | Weight::Wrong => eprintln!("{}", finding.shown(file)),
+        }
+    }
+}
