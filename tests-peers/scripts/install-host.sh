@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs the peers and tools that are packages of the host itself: SIPp, baresip, sox, espeak-ng, debootstrap.
+# Installs the peers and tools that are packages of the host itself: SIPp, baresip, Prosody, sox, espeak-ng, debootstrap.
 # Repeatable: does nothing when everything is there.
 . "$(dirname "$0")/lib.sh"
 
-PACKAGES="sip-tester baresip-core sox libsox-fmt-base espeak-ng debootstrap iproute2 util-linux procps"
+PACKAGES="sip-tester baresip-core prosody openssl sox libsox-fmt-base espeak-ng debootstrap iproute2 util-linux procps"
 
 missing() {
     for package in $PACKAGES; do
@@ -21,6 +21,13 @@ need_root
 with_lock
 say "host packages: installing $wanted"
 step "$PEERS_DIR/log/host-update.log" "reading the package lists (is a mirror reachable?)" apt-get update -q
+# Prosody would start as a service of this host: the tests start their own, in a network namespace.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    trap 'rm -f "$policy"' EXIT
+fi
 # shellcheck disable=SC2086  # a list of names, split on purpose
 step "$PEERS_DIR/log/host-install.log" "installing $wanted" \
     apt-get install -q -y --no-install-recommends $wanted

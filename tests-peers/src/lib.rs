@@ -4,11 +4,12 @@
 //! - [`require`]: is the peer installed? If not: a loud skip with the command that brings it, or a failure when
 //!   `WEEBEE_PEERS_REQUIRED=1`.
 //! - [`world`]: one test's namespace, folder of logs and clock; everything started in it ends with it, by pid.
-//! - [`asterisk`], [`baresip`], [`sipp`], [`gateway`]: the programs.
+//! - [`asterisk`], [`baresip`], [`sipp`], [`prosody`], [`gateway`]: the programs.
 //! - [`sound`]: speech made by espeak-ng, WAV files, and the verdict: is it the same speech, how loud, how late.
 //! - [`table`]: the verdicts as the table of `docs/interop.md`.
 //!
-//! Refuses to link the gateway: it is a peer like the others here, and only its outside is tested.
+//! Refuses to link the gateway: it is a peer like the others here, and only its outside is tested. Tests of
+//! parts that no process shows on its own (XMPP streams) link the core themselves.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -17,6 +18,7 @@ pub mod asterisk;
 pub mod baresip;
 pub mod gateway;
 pub mod process;
+pub mod prosody;
 pub mod require;
 pub mod sipp;
 pub mod sound;

@@ -17,6 +17,8 @@ pub enum Peer {
     Baresip,
     /// Debian 12's SIPp.
     Sipp,
+    /// Debian 12's Prosody, and openssl for its certificates.
+    Prosody,
     /// The speaker of the test sentences, and sox for sample rates.
     Speech,
     /// Root and `ip netns`.
@@ -31,6 +33,7 @@ impl Peer {
             Peer::Asterisk22 => chroot_obstacle("asterisk22"),
             Peer::Baresip => program_obstacle("baresip"),
             Peer::Sipp => program_obstacle("sipp"),
+            Peer::Prosody => program_obstacle("prosody").or_else(|| program_obstacle("openssl")),
             Peer::Speech => program_obstacle("espeak-ng").or_else(|| program_obstacle("sox")),
             Peer::Namespaces => namespace_obstacle(),
         }
@@ -46,6 +49,7 @@ impl Peer {
             Peer::Asterisk22 => stamped_version("asterisk22"),
             Peer::Baresip => of_package("baresip-core"),
             Peer::Sipp => of_package("sip-tester"),
+            Peer::Prosody => of_package("prosody"),
             Peer::Speech => of_package("espeak-ng"),
             Peer::Namespaces => of_package("iproute2"),
         }
