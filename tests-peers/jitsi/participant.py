@@ -119,10 +119,11 @@ class Ears:
 
     def __init__(self):
         self.streams = {}
+        self.payload_type = 111
         self.began = time.monotonic()
 
     def packet(self, packet):
-        if packet.payload_type != 111 or not packet.payload:
+        if packet.payload_type != self.payload_type or not packet.payload:
             return
         stream = self.streams.get(packet.ssrc)
         if stream is None:

@@ -20,6 +20,8 @@ for pair in sipp:sip-tester prosody:prosody baresip:baresip-core espeak-ng:espea
     if command -v "$command" >/dev/null; then version="$(package "${pair#*:}")"; fi
     tell "$command" "$version" "$here/install-host.sh"
 done
+tell libsrtp2 "$(package libsrtp2-dev)" "$here/install-host.sh"
+tell aiortc "$(sed -n 2p "$PEERS_DIR/webrtc/.weebee-peer" 2>/dev/null || true)" "$here/install-webrtc.sh"
 for name in asterisk16 asterisk22; do
     tell "$name" "$(sed -n 2p "$PEERS_DIR/$name/.weebee-peer" 2>/dev/null || true)" "$here/install-chroot.sh $name"
 done

@@ -9,7 +9,7 @@
 //! - [`table`]: the verdicts as the table of `docs/interop.md`.
 //!
 //! Refuses to link the gateway: it is a peer like the others here, and only its outside is tested. Tests of
-//! parts that no process shows on its own (XMPP streams) link the core themselves.
+//! parts that no process shows on its own (XMPP streams, SRTP, the transport towards a bridge) link the core themselves.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

@@ -19,6 +19,10 @@ pub enum Peer {
     Sipp,
     /// Debian 12's Prosody, and openssl for its certificates.
     Prosody,
+    /// C libsrtp with its headers, and a C compiler.
+    LibSrtp,
+    /// aiortc in a Python environment of its own.
+    Aiortc,
     /// The speaker of the test sentences, and sox for sample rates.
     Speech,
     /// Root and `ip netns`.
@@ -34,6 +38,11 @@ impl Peer {
             Peer::Baresip => program_obstacle("baresip"),
             Peer::Sipp => program_obstacle("sipp"),
             Peer::Prosody => program_obstacle("prosody").or_else(|| program_obstacle("openssl")),
+            Peer::LibSrtp => program_obstacle("cc").or_else(libsrtp_obstacle),
+            Peer::Aiortc => {
+                let stamp = stamp("webrtc");
+                (!stamp.exists()).then(|| format!("no Python environment: {}", stamp.display()))
+            }
             Peer::Speech => program_obstacle("espeak-ng").or_else(|| program_obstacle("sox")),
             Peer::Namespaces => namespace_obstacle(),
         }
@@ -50,6 +59,8 @@ impl Peer {
             Peer::Baresip => of_package("baresip-core"),
             Peer::Sipp => of_package("sip-tester"),
             Peer::Prosody => of_package("prosody"),
+            Peer::LibSrtp => of_package("libsrtp2-dev"),
+            Peer::Aiortc => stamped_version("webrtc"),
             Peer::Speech => of_package("espeak-ng"),
             Peer::Namespaces => of_package("iproute2"),
         }
@@ -117,6 +128,11 @@ fn program_obstacle(program: &str) -> Option<String> {
         std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
     });
     (!found).then(|| format!("no `{program}` in PATH"))
+}
+
+fn libsrtp_obstacle() -> Option<String> {
+    let header = Path::new("/usr/include/srtp2/srtp.h");
+    (!header.exists()).then(|| format!("no {}", header.display()))
 }
 
 fn namespace_obstacle() -> Option<String> {
