@@ -157,6 +157,8 @@ pub(super) struct Leg {
 pub(super) struct RecordingTold {
     /// As it is: recorded, streamed.
     pub(super) is: (bool, bool),
+    /// What is said is written down: to those who speak that is a recording.
+    pub(super) is_transcribed: bool,
     /// As it was told.
     pub(super) told: (bool, bool),
 }

@@ -190,7 +190,8 @@ impl Leg {
     }
 
     pub(super) fn tell_recordings(&mut self) {
-        let (is, told) = (self.recording.is, self.recording.told);
+        let RecordingTold { is: (is_recorded, is_streamed), is_transcribed, told } = self.recording;
+        let is = (is_recorded || is_transcribed, is_streamed);
         self.recording.told = is;
         if is.0 != told.0 {
             self.outputs.push_back(BackendOutput::Moderated(self.key, Moderated::Recording(is.0)));
@@ -210,6 +211,9 @@ impl Leg {
             Said::Metadata(metadata) if self.is_component("room_metadata", &from) => {
                 self.moderation.metadata(metadata, self.muc.is_in());
                 self.has_lobby = metadata.has_lobby.unwrap_or(self.has_lobby);
+                if let Some(is_transcribed) = metadata.is_transcribed {
+                    self.recording.is_transcribed = is_transcribed;
+                }
             }
             Said::MoveTo(room)
                 if self.is_component("breakout_rooms", &from)

@@ -158,6 +158,17 @@ fn recordings_and_streams_are_announced_once_each_way_and_to_who_comes_later() {
     let _ = site.take_heard();
     site.hears(&here(ROOM, "NICK", "none", "<status code='110'/>", ""));
     assert_eq!(site.take_heard(), [Heard::Joined(1), Heard::Moderated(Recording(true))]);
+    // Written down is recorded, too: no news while it is both.
+    let written = |is: bool| {
+        format!(
+            "{{\"type\":\"room_metadata\",\"metadata\":{{\"recording\":{{\"isTranscribingEnabled\":{is}}}}}}}"
+        )
+    };
+    site.component_says("metadata.meet.test", &written(true));
+    site.hears(&focus("off", "file"));
+    assert_eq!(site.take_heard(), []);
+    site.component_says("metadata.meet.test", &written(false));
+    assert_eq!(site.take_heard(), [Heard::Moderated(Recording(false))]);
 }
 
 #[test]
