@@ -4,6 +4,7 @@
 //! here in [`session`], what it is in [`bridge`], and where a deployment's services are in [`settings`].
 
 pub mod bridge;
+mod deadlines;
 mod leg;
 mod recovery;
 pub mod session;
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use self::deadlines::Deadlines;
 use self::leg::{Birth, Leg};
 use self::session::Session;
 use self::settings::JitsiSettings;
@@ -23,7 +25,6 @@ use crate::base::ids::{LegKey, RoomKey, StreamKey};
 use crate::base::limits::JITSI_SOURCES_MAX;
 use crate::base::rng::Rng;
 use crate::base::time::{WallClock, Why};
-use crate::base::timers::earliest;
 use crate::jitsi::disco::Answers;
 use crate::jitsi::stanza::disco::Abilities;
 use crate::leg::backend::{
@@ -60,6 +61,7 @@ pub struct JitsiBackend {
     legs: BTreeMap<LegKey, Leg>,
     legs_born: u64,
     sounds: Sounds,
+    deadlines: Deadlines,
     outputs: VecDeque<BackendOutput>,
 }
 
@@ -79,6 +81,7 @@ impl JitsiBackend {
             legs: BTreeMap::new(),
             legs_born: 0,
             sounds: Sounds::default(),
+            deadlines: Deadlines::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -89,6 +92,7 @@ impl JitsiBackend {
         act(leg);
         let after = leg.standing();
         let (outputs, is_gone) = (std::mem::take(&mut leg.outputs), leg.is_gone());
+        self.deadlines.set(key, leg.poll_timeout().filter(|_| !is_gone));
         let mut has_moved = before != after;
         for output in outputs {
             has_moved |= self.say(key, output);
@@ -144,6 +148,7 @@ impl JitsiBackend {
             for (key, hearing) in self.sounds.hearings(&room, &standings) {
                 let Some(leg) = self.legs.get_mut(&key) else { continue };
                 leg.hear(now, hearing);
+                self.deadlines.set(key, leg.poll_timeout());
                 self.outputs.append(&mut leg.outputs);
             }
         }
@@ -208,10 +213,7 @@ impl Backend for JitsiBackend {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        let is_due = |leg: &Leg| leg.poll_timeout().is_some_and(|(at, _)| at <= now);
-        let due: Vec<LegKey> =
-            self.legs.iter().filter(|(_, leg)| is_due(leg)).map(|(key, _)| *key).collect();
-        for key in due {
+        for key in self.deadlines.due(now) {
             self.with_leg(now, key, |leg| leg.handle_timeout(now));
         }
     }
@@ -221,7 +223,7 @@ impl Backend for JitsiBackend {
     }
 
     fn poll_timeout(&self) -> Option<(Instant, Why)> {
-        self.legs.values().map(Leg::poll_timeout).fold(None, earliest)
+        self.deadlines.next()
     }
 
     fn snapshot(&self) -> Vec<RoomSnapshot> {
