@@ -1,8 +1,8 @@
 //! One connection as a machine without sockets: from the first header to a bound stream (RFC 6120), then stanzas,
 //! acknowledgements (XEP-0198) and pings (XEP-0199). It asks its link to open, to secure and to send.
 //!
-//!   Features -> [Securing -> Features] -> Authenticating -> Features -> [Resuming] -> Up
-//!                                                                    -> Binding -> [Enabling] -> Up
+//!   Features -> (Securing -> Features) -> Authenticating -> Features -> (Resuming) -> Up
+//!                                                                    -> Binding -> (Enabling) -> Up
 //!   from everywhere: Over, with a reason, told once
 
 use std::collections::VecDeque;

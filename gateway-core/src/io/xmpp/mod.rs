@@ -1,6 +1,6 @@
 //! The XMPP edge: streams that legs ask for, opened, kept up and reopened for ever, each in a task of its own.
 //!
-//! [`connection`] is the machine without sockets, [`link`] carries it over TCP with StartTLS, WebSocket or BOSH,
+//! [`connection`] is the machine without sockets, `link` carries it over TCP with StartTLS, WebSocket or BOSH,
 //! [`XmppStreams`] is what the signalling driver holds. Stanzas go out in the order they were given. Passwords, tokens and
 //! addresses are never logged.
 
