@@ -4,13 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_core::gateway::GatewayConfig;
+use gateway_core::gateway::{GatewayConfig, ROOM_BACKEND};
 use gateway_core::leg::backend::RoomPolicy;
 use gateway_core::leg::trunk::signal::{CodecOrder, SdpPolicy};
 use gateway_core::media::clip::{ClipLibrary, Language};
 use gateway_core::sip::endpoint::EndpointConfig;
 use gateway_core::sip::trunk::{Cidr, ListenerConfig, SipTransport, TrunkConfig, UnknownSource};
-use gateway_daemon::config::typed::Rooms;
+use gateway_daemon::config::typed::{RoomRules, Rooms};
 use gateway_daemon::ivr::policy::{PinRules, Policy, TrunkRules};
 use gateway_daemon::pin::throttle::ThrottleLimits;
 
@@ -93,7 +93,10 @@ pub(super) fn policy(plan: &WorldPlan) -> Policy {
         }],
         dids: Vec::new(),
         ask_unmatched: true,
-        rooms: Rooms { usual, named: Vec::new() },
+        rooms: Rooms {
+            usual: RoomRules { policy: usual, backend: ROOM_BACKEND.to_owned() },
+            named: Vec::new(),
+        },
         pin: PinRules {
             digits: 9,
             tries: 3,
