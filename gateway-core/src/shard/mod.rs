@@ -8,6 +8,8 @@
 
 mod commands;
 mod leg;
+#[cfg(any(test, feature = "_testkit"))]
+pub mod testkit;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
