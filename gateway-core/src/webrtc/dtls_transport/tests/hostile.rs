@@ -90,3 +90,51 @@ fn a_stranger_cannot_break_a_handshake() {
         }
     }
 }
+
+/// Exact copies of everything that was said, from the right address and from another: nothing is taken twice.
+#[test]
+fn nothing_is_taken_twice() {
+    for setup in [Setup::Passive, Setup::Active] {
+        let mut pair = Pair::new(Plan { setup, ..Plan::seeded(24) });
+        pair.run_for(ms(2_000));
+        for sequence in 0..100 {
+            pair.send(BRIDGE, Media::Rtp, &rtp(2, sequence));
+            pair.text(BRIDGE, "once");
+            pair.run_for(ms(20));
+        }
+        let (wire, heard, texts) = (pair.wire.clone(), pair.media[OURS].len(), pair.texts(OURS));
+        assert_eq!((heard, texts.len()), (100, 100));
+        for (_, bytes) in wire.iter().filter(|(end, _)| *end == BRIDGE) {
+            pair.inject(OURS, 0, address(BRIDGE, 0), bytes);
+            pair.inject(OURS, 0, address(7, 1), bytes);
+        }
+        pair.run_for(ms(1_000));
+        assert_eq!(pair.media[OURS].len(), heard, "{setup:?}");
+        assert_eq!(pair.texts(OURS), texts, "{setup:?}");
+        assert!(pair.counters(OURS).srtp_replayed >= 100, "{:?}", pair.counters(OURS));
+    }
+}
+
+/// Before there are keys: nothing is taken as media, nothing piles up. From strangers alone, the real handshake
+/// succeeds afterwards; whoever can forge the bridge's address can break a handshake of DTLS, but nothing else.
+#[test]
+fn a_fresh_leg_keeps_nothing_of_what_it_is_sent() {
+    for setup in [Setup::Passive, Setup::Active] {
+        for forges_address in [false, true] {
+            let mut model = Pair::new(Plan { setup, ..Plan::seeded(22) });
+            model.run_for(ms(2_000));
+            let mut pair = Pair::new(Plan { setup, ..Plan::seeded(25) });
+            let mut rng = Rng::from_number(26);
+            let from = if forges_address { address(BRIDGE, 0) } else { address(7, 1) };
+            for _ in 0..count() {
+                pair.inject(OURS, 0, from, &mutate(&mut rng, &model.wire));
+            }
+            assert!(!pair.is_secured(OURS) && pair.media[OURS].is_empty(), "{setup:?}");
+            let leg = &pair.ends[OURS];
+            assert!(leg.early.len() <= EARLY_MAX && leg.outbox.is_empty());
+            assert!(leg.events.len() <= EVENTS_USUAL && pair.events[OURS].len() <= EVENTS_USUAL);
+            pair.run_for(ms(3_000));
+            assert!(forges_address || pair.is_secured(OURS), "{setup:?}: {:?}", pair.events[OURS]);
+        }
+    }
+}
