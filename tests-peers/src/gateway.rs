@@ -160,7 +160,10 @@ impl TestPhone {
 }
 
 /// The `weebee` of this build, built now if need be: a stale one would be judged in its place.
-fn binary() -> &'static Path {
+///
+/// # Panics
+/// When it does not build.
+pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         if let Some(given) = std::env::var_os("WEEBEE_BIN") {

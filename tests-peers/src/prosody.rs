@@ -15,6 +15,8 @@ pub const C2S_PORT: u16 = 5222;
 pub const HTTPS_PORT: u16 = 5281;
 /// Host of guests.
 pub const ANONYMOUS: &str = "guests.test";
+/// Host of rooms, under that of guests.
+pub const ROOMS: &str = "rooms.guests.test";
 /// Host that offers SCRAM.
 pub const SCRAM: &str = "scram.test";
 /// Host that offers PLAIN alone.
@@ -127,6 +129,7 @@ ssl = {{ key = "{folder}/prosody.key"; certificate = "{folder}/prosody.pem" }}
 https_ssl = {{ key = "{folder}/prosody.key"; certificate = "{folder}/prosody.pem" }}
 VirtualHost "{ANONYMOUS}"
     authentication = "anonymous"
+Component "{ROOMS}" "muc"
 VirtualHost "{SCRAM}"
     authentication = "internal_hashed"
 VirtualHost "{PLAIN}"

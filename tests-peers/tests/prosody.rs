@@ -2,7 +2,7 @@
 //! connection that is resumed. No process shows a stream on its own, so this test links the core; it starts itself again
 //! inside the network namespace where Prosody runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,10 @@ use gateway_core::io::xmpp::{
     XmppStreams, probe,
 };
 use gateway_core::leg::backend::{StreamAccount, StreamDownReason, StreamIdentity};
-use gateway_tests_peers::prosody::{ANONYMOUS, C2S_PORT, HTTPS_PORT, PLAIN, Prosody, SCRAM, USER};
+use gateway_tests_peers::gateway;
+use gateway_tests_peers::prosody::{
+    ANONYMOUS, C2S_PORT, HTTPS_PORT, PLAIN, Prosody, ROOMS, SCRAM, USER,
+};
 use gateway_tests_peers::require::{self, Peer};
 use gateway_tests_peers::world::World;
 use tokio::net::{TcpListener, TcpStream};
@@ -33,6 +36,7 @@ fn streams_of_ours_live_with_a_real_prosody() {
     let myself = std::env::current_exe().expect("the path of this test");
     let mut inside: Command = world.command(myself);
     inside.args(["--ignored", "--exact", "inside", "--nocapture"]).env(FOLDER, world.folder());
+    inside.env("WEEBEE_BIN", gateway::binary());
     let status = inside.status().expect("this test starts again");
     assert!(status.success(), "inside the namespace: {status}");
 }
@@ -49,6 +53,7 @@ fn inside() {
         a_cut_connection_is_resumed(&prosody).await;
         a_restart_is_survived(&mut prosody).await;
     });
+    check_names_what_is_wrong(&prosody, &folder);
 }
 
 fn site(host: &str, transport: Transport, trust: Trust) -> XmppSite {
@@ -260,4 +265,33 @@ async fn a_restart_is_survived(prosody: &mut Prosody) {
     assert_ne!(before, after, "a guest comes as somebody else");
     println!("  up again {} ms after Prosody", began.elapsed().as_millis());
     ours.streams.close(key());
+}
+
+/// `weebee check --live` of a deployment whose rooms are elsewhere, and of one without Jicofo.
+fn check_names_what_is_wrong(prosody: &Prosody, folder: &Path) {
+    let check = |rooms: &str, ca_file: &str| {
+        let text = format!(
+            "[rtp]\nconference = \"192.0.2.1\"\n[[trunk]]\nname = \"t\"\nsources = [\"127.0.0.1\"]\n\
+             [[conference.jitsi]]\nname = \"j\"\ndomain = \"{ANONYMOUS}\"\nrooms = \"{rooms}\"\n\
+             xmpp = \"tcp:127.0.0.1:{C2S_PORT}\"\n{ca_file}\n"
+        );
+        let file = folder.join("weebee.toml");
+        std::fs::write(&file, text).expect("a configuration");
+        let mut command = Command::new(gateway::binary());
+        let done = command.args(["check", "--live", "--config"]).arg(&file).output();
+        let done = done.expect("weebee runs");
+        let said = [done.stdout, done.stderr].concat();
+        (done.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let believing = format!("ca_file = {:?}", prosody.authority());
+    for (rooms, ca_file, wanted) in [
+        ("conference.guests.test", believing.as_str(), "write rooms = \"rooms.guests.test\""),
+        (ROOMS, believing.as_str(), "refuses a conference"),
+        (ROOMS, "", "set ca_file or tls_pins"),
+    ] {
+        let (code, said) = check(rooms, ca_file);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(wanted), "wanted {wanted:?}:\n{said}");
+        println!("  check: {}", said.lines().last().unwrap_or_default());
+    }
 }
