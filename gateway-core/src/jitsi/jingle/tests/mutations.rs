@@ -1,6 +1,7 @@
 //! Captured stanzas with faults: no panic, no growth, whatever the focus writes.
 
 use super::*;
+use crate::jitsi::capture::mutate;
 use crate::jitsi::stanza::channel::{BridgeMessage, ClientMessage};
 
 /// Mutations of this run; `WEEBEE_JITSI_MUTATIONS=1000000` for the long one.
@@ -70,33 +71,4 @@ fn from_our_focus(text: &str) -> String {
     };
     let start = before.rfind(['"', '\'']).map_or(0, |at| at + 1);
     format!("{}{FOCUS}{after}", &before[..start])
-}
-
-/// A few faults: bytes changed, pieces cut, doubled or moved, numbers made large.
-fn mutate(text: &str, rng: &mut Rng) -> String {
-    let mut bytes = text.as_bytes().to_vec();
-    for _ in 0..1 + rng.below(3) {
-        let place = rng.below(bytes.len().max(1) as u32) as usize;
-        let length = (rng.below(40) as usize).min(bytes.len().saturating_sub(place));
-        match rng.below(6) {
-            0 => _ = bytes.get_mut(place).map(|byte| *byte = rng.below(256) as u8),
-            1 => _ = bytes.drain(place..place + length),
-            2 => {
-                let piece = bytes[place..place + length].to_vec();
-                let _ = bytes.splice(place..place, piece);
-            }
-            // Faults that leave the XML whole: another letter or digit in a word.
-            3..5 => {
-                if let Some(byte) = bytes.get_mut(place).filter(|it| it.is_ascii_alphanumeric()) {
-                    *byte = b"09azAZ"[rng.below(6) as usize];
-                }
-            }
-            _ => {
-                if bytes.get(place).is_some_and(u8::is_ascii_digit) {
-                    let _ = bytes.splice(place..place, *b"99999999999");
-                }
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

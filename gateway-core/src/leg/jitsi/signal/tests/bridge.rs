@@ -27,7 +27,7 @@ impl Site {
     }
 
     /// With alice, sound flowing over socket 0.
-    fn connected() -> Self {
+    pub(super) fn connected() -> Self {
         let mut site = Self::in_earnest();
         site.comes("alice", "");
         site.offered("05-second-join", "B");
@@ -52,7 +52,7 @@ impl Site {
         self.hears(&String::from(offer).replace(room, ROOM));
     }
 
-    fn port(&mut self, socket: u8, is_there: bool) {
+    pub(super) fn port(&mut self, socket: u8, is_there: bool) {
         let address = is_there.then(|| JVB.parse().expect("an address"));
         let leg = self.leg;
         let opened = BackendInput::PortOpened { leg, socket, address };
@@ -60,7 +60,7 @@ impl Site {
         self.drain();
     }
 
-    fn take_done(&mut self) -> Vec<Done> {
+    pub(super) fn take_done(&mut self) -> Vec<Done> {
         std::mem::take(&mut self.done).into_iter().map(|(_, done)| done).collect()
     }
 

@@ -1,7 +1,7 @@
 //! The recordings, played to a real leg: it must say what the client of the recording said, in meaning.
 
 use super::*;
-use crate::jitsi::capture::{Capture, Seen, names};
+use crate::jitsi::capture::{Capture, Seen, mutate, names};
 
 /// What a stanza means here: name, type, whom it is to, and the name of its first child.
 type Meaning = (String, String, String, String);
@@ -229,4 +229,63 @@ fn every_stanza_of_every_recording_does_no_harm_in_any_state() {
         let requests = site.sent.len();
         assert!(requests < 600, "{requests} stanzas in twenty minutes");
     }
+}
+
+/// Stanzas of this run; `WEEBEE_JITSI_MUTATIONS=1000000` for the long one.
+fn rounds() -> u32 {
+    let asked = std::env::var("WEEBEE_JITSI_MUTATIONS").ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(3_000)
+}
+
+/// Every room is ours.
+fn for_our_room(text: &str) -> String {
+    let mut parts = text.split("@muc.meet.test");
+    let mut ours = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_end = |sign: char| !sign.is_ascii_alphanumeric() && sign != '-';
+        let end = ours.rfind(is_end).map_or(0, |at| at + 1);
+        ours.truncate(end);
+        ours.push_str(ROOM);
+        ours.push_str(part);
+    }
+    ours
+}
+
+#[test]
+fn mutated_stanzas_do_no_harm_to_a_leg_in_earnest() {
+    let stanzas = names().into_iter().flat_map(|name| Capture::stanzas(&name).entries);
+    let texts: Vec<String> = stanzas
+        .filter_map(|entry| match &entry.seen {
+            Seen::Received(stanza) => Some(for_our_room(&String::from(stanza))),
+            _ => None,
+        })
+        .collect();
+    let mut rng = Rng::from_number(12);
+    let (mut site, mut parsed, mut legs) = (Site::connected(), 0_u32, 1_u32);
+    for round in 0..rounds() {
+        let text = texts.get(rng.below(texts.len() as u32) as usize).expect("below its length");
+        let text = mutate(text, &mut rng);
+        let Ok(stanza) = text.parse::<Element>() else { continue };
+        parsed += 1;
+        let input = BackendInput::Stanza(StreamKey(site.leg), stanza);
+        site.backend.handle_input(site.now, input);
+        site.drain();
+        for done in site.take_done() {
+            if let Done::OpenPort(socket) = done {
+                site.port(socket, round % 8 != 0);
+            }
+        }
+        assert!(site.sent.len() < 50, "{text}");
+        site.sent.clear();
+        if round % 16 == 0 {
+            site.run(u64::from(rng.below(20)));
+        }
+        if site.take_heard().iter().any(|it| matches!(it, Heard::Left(_))) {
+            assert_eq!(site.backend.poll_timeout(), None, "nothing is left of it");
+            legs += 1;
+            site = Site::connected();
+        }
+    }
+    assert!(parsed > rounds() / 20, "only {parsed} were XML");
+    assert!(legs > 1, "kicks and ends are among them");
 }
