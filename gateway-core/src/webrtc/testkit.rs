@@ -30,10 +30,20 @@ pub fn certificate() -> Arc<Certificate> {
 
 /// The leg's (controlled, passive, opens the channel where `sctp_port` is told) and its bridge's.
 pub fn pair(now: Instant, seed: u64, sctp_port: Option<u16>) -> [Box<DtlsTransport>; 2] {
+    pair_at(now, seed, sctp_port, [LEG, BRIDGE].map(SocketAddr::from))
+}
+
+/// As [`pair`], at these addresses.
+pub fn pair_at(
+    now: Instant,
+    seed: u64,
+    sctp_port: Option<u16>,
+    [leg, bridge]: [SocketAddr; 2],
+) -> [Box<DtlsTransport>; 2] {
     let rng = Rng::from_number(seed);
-    let ices = [("leg", LEG), ("bridge", BRIDGE)].map(|(name, address)| LocalIce {
+    let ices = [("leg", leg), ("bridge", bridge)].map(|(name, address)| LocalIce {
         credentials: IceCredentials::random(&mut rng.fork(name)),
-        candidates: vec![Candidate::host(SocketAddr::from(address), 0)],
+        candidates: vec![Candidate::host(address, 0)],
         socket: 0,
     });
     [0, 1].map(|end: usize| {

@@ -45,7 +45,16 @@ struct Voice {
 
 /// A leg of a phone that speaks `codec`, and its bridge. Nothing has been sent yet.
 pub fn leg_and_bridge(now: Instant, codec: CodecKind) -> (Box<JitsiMedia>, StandInBridge) {
-    let [ours, theirs] = testkit::pair(now, 1, None);
+    leg_and_bridge_at(now, codec, [LEG, BRIDGE].map(SocketAddr::from))
+}
+
+/// As [`leg_and_bridge`], at these addresses.
+pub fn leg_and_bridge_at(
+    now: Instant,
+    codec: CodecKind,
+    addresses: [SocketAddr; 2],
+) -> (Box<JitsiMedia>, StandInBridge) {
+    let [ours, theirs] = testkit::pair_at(now, 1, None, addresses);
     let config = JitsiMediaConfig {
         ear: EAR,
         rate: codec.row().pcm_rate,
