@@ -18,10 +18,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jid::FullJid;
 use minidom::Element;
 use slotmap::{SecondaryMap, SlotMap};
 use tracing::warn;
-use xmpp_parsers::jid::FullJid;
 
 use self::deadlines::Deadlines;
 use self::ports::PortPool;

@@ -10,9 +10,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use jid::FullJid;
 use minidom::Element;
 use tracing::debug;
-use xmpp_parsers::jid::FullJid;
 
 use self::answer::Known;
 use self::limiter::RestartLimiter;

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use jid::FullJid;
 use minidom::Element;
-use xmpp_parsers::jid::FullJid;
 
 use crate::base::ids::{LegKey, RoomKey, SiteId, StreamKey};
 use crate::base::pii::Pii;

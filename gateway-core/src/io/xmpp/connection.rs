@@ -8,8 +8,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use jid::FullJid;
 use minidom::Element;
-use xmpp_parsers::jid::FullJid;
 
 use super::failure::{Failure, Step, short};
 use super::framing::{Heard, NS_CLIENT, NS_STREAM, element};

@@ -22,11 +22,11 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use jid::FullJid;
 pub use minidom::Element;
 use rustls::ClientConfig;
 use tokio::sync::mpsc;
 use tracing::warn;
-pub use xmpp_parsers::jid::FullJid;
 
 pub use self::failure::Failure;
 pub use self::site::{Encryption, Transport, Trust, WebAddress, XmppSite};

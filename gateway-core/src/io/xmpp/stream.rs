@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jid::FullJid;
 use minidom::Element;
 use rustls::ClientConfig;
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
-use xmpp_parsers::jid::FullJid;
 
 use super::XmppEvent;
 use super::backoff::Backoff;

@@ -2,10 +2,10 @@
 //!
 //! The focus makes its offer from this list: no video, no SCTP and no transport-cc here means none in the offer.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use minidom::Element;
-use xmpp_parsers::caps::{compute_disco, hash_caps};
-use xmpp_parsers::disco::{DiscoInfoResult, Identity};
-use xmpp_parsers::hashes::Algo;
+use sha1::{Digest, Sha1};
 
 use super::build::element;
 
@@ -74,22 +74,17 @@ impl Abilities {
     }
 }
 
-/// XEP-0115 §5: SHA-1 over identity and features, base64.
+/// XEP-0115 §5.1: SHA-1 over the identity (without a language) and the sorted features, each ended by `<`, as base64.
 fn verification((category, kind, name): (&str, &str, &str), features: &[&str]) -> String {
-    let identity = Identity {
-        category: category.to_owned(),
-        type_: kind.to_owned(),
-        lang: None,
-        name: Some(name.to_owned()),
-    };
-    let disco = DiscoInfoResult {
-        node: None,
-        identities: vec![identity],
-        features: features.iter().map(|var| (*var).to_owned()).collect(),
-        extensions: Vec::new(),
-    };
-    let hash = hash_caps(&compute_disco(&disco), Algo::Sha_1);
-    hash.expect("SHA-1 is one of its hashes").to_base64()
+    let mut sorted = features.to_vec();
+    sorted.sort_unstable();
+    let mut sum = Sha1::new();
+    sum.update(format!("{category}/{kind}//{name}<"));
+    for feature in sorted {
+        sum.update(feature);
+        sum.update("<");
+    }
+    STANDARD.encode(sum.finalize())
 }
 
 /// Identities and features of a server's answer: `(category, type, name)` and feature names, the first hundred.

@@ -1,8 +1,8 @@
 //! Requests and answers as they came: whom they are from, whose answer they are, what an error says. How ours are
 //! written is in [`iq`].
 
+use jid::Jid;
 use minidom::Element;
-use xmpp_parsers::jid::Jid;
 
 use super::iq::{self, Kind, Refusal};
 use super::ns;

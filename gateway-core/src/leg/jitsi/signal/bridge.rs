@@ -11,9 +11,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use jid::FullJid;
 use minidom::Element;
 use tracing::{debug, warn};
-use xmpp_parsers::jid::FullJid;
 
 use super::SessionMaker;
 use super::session::{Hearing, Session, SessionCommand, SessionEvent, SessionOutput, Whom};

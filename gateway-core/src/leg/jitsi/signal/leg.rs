@@ -18,9 +18,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jid::FullJid;
 use minidom::Element;
 use tracing::debug;
-use xmpp_parsers::jid::FullJid;
 
 use super::recovery::{Due, Loss, Recovery, Step};
 use super::session::{Hearing, Session, SessionCommand};

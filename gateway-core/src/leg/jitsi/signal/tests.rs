@@ -11,9 +11,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use jid::FullJid;
 use minidom::Element;
 use slotmap::SlotMap;
-use xmpp_parsers::jid::FullJid;
 
 use super::session::{SessionCommand, SessionEvent, SessionOutput};
 use super::settings::PhoneIdentity;
