@@ -78,12 +78,13 @@ impl Demo {
              \x20   extensions.conf:         exten => 600,1,Dial(SIP/weebee/pin,60)\n\
              \x20   PJSIP, extensions.conf:  exten => 600,1,Dial(PJSIP/pin@weebee,60)\n\
              \x20   whole files:             dialplans/\n\n\
-             \x20 Live calls:  weebee calls      http://127.0.0.1:{http_port}/calls\n\
+             \x20 Live calls:  {} calls      http://127.0.0.1:{http_port}/calls\n\
              \x20 Settings:    {}      Ctrl-C ends it.\n",
             grouped(&guest),
             grouped(&host),
             program(),
             guest.digits.reveal(),
+            program(),
             self.config.display(),
         );
         Ok(out)
