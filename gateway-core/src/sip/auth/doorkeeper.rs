@@ -1,7 +1,7 @@
 //! The side that challenges: SHA-256 and MD5 (RFC 8760), nonces that prove themselves, replay, lock-out.
 //!
-//! A nonce is a time, a trunk and an HMAC over both; nothing is stored for it until somebody proved a password with
-//! it. Unknown users cost the same time as wrong passwords. After [`FAILURES_MAX`] wrong proofs a source is ignored
+//! A nonce is a time, a serial number, and an HMAC over both and the trunk; nothing is stored for it until somebody
+//! proved a password with it. Unknown users cost the same time as wrong passwords. After [`FAILURES_MAX`] wrong proofs a source is ignored
 //! for [`LOCKED_FOR`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +21,8 @@ use crate::sip::trunk::DigestUser;
 pub struct Doorkeeper {
     key: [u8; 32],
     start: Instant,
+    /// Challenges so far: no two share a nonce, or one caller's count would be another's replay.
+    serial: u64,
     /// Counts seen with nonces that proved themselves.
     used: BTreeMap<String, Window>,
     used_until: BTreeSet<(Instant, String)>,
@@ -63,6 +65,7 @@ impl Doorkeeper {
         Self {
             key,
             start: now,
+            serial: 0,
             used: BTreeMap::new(),
             used_until: BTreeSet::new(),
             failures: BTreeMap::new(),
@@ -72,13 +75,14 @@ impl Doorkeeper {
 
     /// The values of the two challenges of a realm, strongest first.
     pub fn challenges(
-        &self,
+        &mut self,
         now: Instant,
         trunk: TrunkId,
         realm: &str,
         is_stale: bool,
     ) -> [String; 2] {
-        let nonce = self.nonce(self.second(now), trunk);
+        self.serial += 1;
+        let nonce = self.nonce(self.second(now), self.serial, trunk);
         let realm = realm.replace(['"', '\\'], "");
         let stale = if is_stale { ", stale=true" } else { "" };
         ["SHA-256", "MD5"].map(|algorithm| {
@@ -134,22 +138,24 @@ impl Doorkeeper {
         now.saturating_duration_since(self.start).as_secs()
     }
 
-    fn nonce(&self, second: u64, trunk: TrunkId) -> String {
+    fn nonce(&self, second: u64, serial: u64, trunk: TrunkId) -> String {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes a key of any length");
         mac.update(&second.to_be_bytes());
+        mac.update(&serial.to_be_bytes());
         mac.update(&trunk.0.to_be_bytes());
         let proof = mac.finalize().into_bytes();
         let proof: String = proof.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        format!("{second:x}.{proof}")
+        format!("{second:x}.{serial:x}.{proof}")
     }
 
     /// Age of a nonce of ours; `None` for others.
     fn age(&self, now: Instant, trunk: TrunkId, nonce: &str) -> Option<Duration> {
-        let (second, _) = nonce.split_once('.')?;
-        let second = u64::from_str_radix(second, 16).ok()?;
+        let mut parts = nonce.splitn(3, '.');
+        let mut number = || u64::from_str_radix(parts.next()?, 16).ok();
+        let (second, serial) = (number()?, number()?);
         let age = self.second(now).checked_sub(second)?;
-        equal(&self.nonce(second, trunk), nonce).then(|| Duration::from_secs(age))
+        equal(&self.nonce(second, serial, trunk), nonce).then(|| Duration::from_secs(age))
     }
 
     /// Whether this nonce count was not seen yet. Without `qop` a nonce serves until it is old (RFC 2069).
@@ -272,11 +278,12 @@ mod tests {
     fn a_nonce_is_bound_to_its_trunk_and_time() {
         let start = Instant::now();
         let keeper = Doorkeeper::new(start, Rng::from_number(3));
-        let nonce = keeper.nonce(5, TrunkId(1));
+        let nonce = keeper.nonce(5, 7, TrunkId(1));
         let later = start + Duration::from_secs(9);
         assert_eq!(keeper.age(later, TrunkId(1), &nonce), Some(Duration::from_secs(4)));
         assert_eq!(keeper.age(later, TrunkId(2), &nonce), None);
         assert_eq!(keeper.age(start, TrunkId(1), &nonce), None, "from the future");
-        assert_eq!(keeper.age(later, TrunkId(1), &nonce.replace("5.", "6.")), None);
+        assert_eq!(keeper.age(later, TrunkId(1), &nonce.replacen("5.", "6.", 1)), None);
+        assert_eq!(keeper.age(later, TrunkId(1), &nonce.replacen(".7.", ".8.", 1)), None);
     }
 }

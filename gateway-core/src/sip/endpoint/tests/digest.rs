@@ -72,6 +72,23 @@ fn a_stranger_is_challenged_without_memory_and_let_in_with_a_proof() {
 }
 
 #[test]
+fn callers_who_are_asked_in_the_same_second_all_get_in() {
+    let mut t = open_house();
+    let refusals: Vec<Sent> = ["one", "two", "three"]
+        .map(|call| {
+            t.recv(stranger().call(call).branch(&format!("z9hG4bKask-{call}")));
+            t.expect(407, "INVITE")
+        })
+        .into();
+    for (refusal, call) in refusals.iter().zip(["one", "two", "three"]) {
+        let proof = proof(refusal, 0, "pbx", "secret", 1);
+        let again = stranger().call(call).cseq(2).branch(&format!("z9hG4bKproved-{call}"));
+        t.recv(again.header(&proof));
+        t.invited();
+    }
+}
+
+#[test]
 fn a_challenge_is_never_longer_than_what_a_stranger_sent() {
     let mut t = open_house();
     let mut short = stranger();
