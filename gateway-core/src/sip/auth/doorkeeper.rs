@@ -1,8 +1,8 @@
 //! The side that challenges: SHA-256 and MD5 (RFC 8760), nonces that prove themselves, replay, lock-out.
 //!
 //! A nonce is a time, a serial number, and an HMAC over both and the trunk; nothing is stored for it until somebody
-//! proved a password with it. Unknown users cost the same time as wrong passwords. After [`FAILURES_MAX`] wrong proofs a source is ignored
-//! for [`LOCKED_FOR`].
+//! proved a password with it. Unknown users cost the same time as wrong passwords. After [`FAILURES_MAX`] wrong proofs
+//! a source is ignored for [`LOCKED_FOR`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
