@@ -90,6 +90,8 @@ pub const FEATURE_NOT_IMPLEMENTED: Refusal = Refusal("cancel", "feature-not-impl
 pub const ITEM_NOT_FOUND: Refusal = Refusal("cancel", "item-not-found");
 /// Nobody here for that.
 pub const SERVICE_UNAVAILABLE: Refusal = Refusal("cancel", "service-unavailable");
+/// Not now, or too often.
+pub const RESOURCE_CONSTRAINT: Refusal = Refusal("wait", "resource-constraint");
 /// He may not ask for that.
 pub const FORBIDDEN: Refusal = Refusal("auth", "forbidden");
 

@@ -1,0 +1,592 @@
+//! The focus: conference requests, offers, sources, restarts, mutes, and how it fails.
+
+use gateway_core::base::pii::Pii;
+use gateway_core::jitsi::stanza::build::element;
+use gateway_core::jitsi::stanza::jingle::{
+    AUDIO_LEVEL, Action, BridgeSession, Content, Description, HeaderExtension, Jingle, PayloadType,
+    Reason,
+};
+use gateway_core::jitsi::stanza::sources::MediaKind;
+use gateway_core::jitsi::stanza::transport::{
+    Candidate, CandidateKind, Credentials, Fingerprint, Setup,
+};
+use gateway_core::jitsi::stanza::{iq, ns};
+
+use super::prosody::{DISCO_INFO, answered, focus_left, focus_presence, refused};
+use super::*;
+
+impl JitsiServer {
+    /// The focus stops: it leaves its rooms, media flows on.
+    pub fn stop_focus(&mut self) {
+        self.focus_up = false;
+        self.later.retain(|_, work| matches!(work, Work::Send(..)));
+        let rooms: Vec<String> = self.rooms.keys().cloned().collect();
+        for room in rooms {
+            self.tell_focus(&room, true);
+            if let Some(room) = self.rooms.get_mut(&room) {
+                room.focus = false;
+            }
+        }
+    }
+
+    /// It is there again, knows nothing, and waits for conference requests.
+    pub fn start_focus(&mut self) {
+        self.focus_up = true;
+        let occupants = self.rooms.values_mut().flat_map(|it| it.occupants.values_mut());
+        for occupant in occupants {
+            occupant.session = None;
+            occupant.sources.clear();
+            occupant.features = Features::Unknown;
+        }
+    }
+
+    /// The bridge of somebody is dead, or he is moved to another: a terminate, then an offer.
+    pub fn move_endpoint(&mut self, who: &Endpoint) {
+        let reason = Reason { condition: "success".to_owned(), text: Some("moving".to_owned()) };
+        self.end_session(who, Some(reason));
+        self.after(MOVE_DELAY, Work::Invite(who.room.clone()));
+    }
+
+    /// Somebody is muted by a moderator, or by the focus itself.
+    pub fn mute(&mut self, who: &Endpoint, actor: Option<&str>, muted: bool) {
+        let Some(client) = self.occupant(who).map(|it| it.client) else { return };
+        let actor = actor.map(|nick| format!("{}/{nick}", who.room));
+        let mute = element("mute", MUTE).maybe("actor", actor).text(&muted.to_string());
+        self.focus_set(client, &who.room, mute.build());
+    }
+
+    /// AV moderation of sound: everybody but moderators is muted at once.
+    pub fn set_av_moderation(&mut self, room: &str, on: bool) {
+        if let Some(it) = self.rooms.get_mut(room) {
+            it.av_moderation = on;
+            it.approved.clear();
+        }
+        for nick in self.nicks(room) {
+            let who = Endpoint { room: room.to_owned(), nick };
+            if self.occupant(&who).is_some_and(|it| !it.moderator) {
+                self.order(BridgeOrder::ForceMute { endpoint: who.clone(), muted: on });
+                if on {
+                    self.mute(&who, None, true);
+                }
+            }
+        }
+    }
+
+    /// Somebody may speak under AV moderation.
+    pub fn approve(&mut self, who: &Endpoint) {
+        if let Some(room) = self.rooms.get_mut(&who.room) {
+            room.approved.push(who.nick.clone());
+        }
+    }
+
+    pub(super) fn conference_request(&mut self, client: Client, stanza: &Element) {
+        let asked = stanza.get_child("conference", ns::FOCUS);
+        let room = asked.and_then(|it| it.attr("room")).unwrap_or_default().to_owned();
+        // Without focus, or for a domain it does not know, nothing at all comes back.
+        if !self.focus_up || !room.ends_with(MUC_DOMAIN) {
+            return;
+        }
+        let is_new = !self.rooms.get(&room).is_some_and(|it| it.focus);
+        let bridge_session = self.rng.token(20);
+        let it = self.rooms.entry(room.clone()).or_default();
+        it.focus = true;
+        if is_new {
+            it.bridge_session = bridge_session;
+            self.tell_focus(&room, false);
+            for nick in self.nicks(&room) {
+                let who = Endpoint { room: room.clone(), nick };
+                self.after(ASK_DELAY, Work::AskFeatures(who));
+            }
+        }
+        let property =
+            |(name, value)| element("property", ns::FOCUS).attr("name", name).attr("value", value);
+        let properties =
+            [("authentication", false), ("sipGatewayEnabled", true), ("visitors-supported", false)];
+        let conference = element("conference", ns::FOCUS)
+            .attr("room", &room)
+            .attr("ready", true)
+            .attr("focusjid", "focus@auth.meet.test")
+            .children(properties.map(property));
+        let mut result = answered(stanza);
+        result.append_child(conference.build());
+        self.after(CONFERENCE_DELAY, Work::Send(client, result));
+    }
+
+    /// Somebody came: his features are asked for; without owner he becomes it.
+    pub(super) fn joined(&mut self, who: &Endpoint) {
+        let trusted = |server: &Self, it: &Occupant| {
+            server.clients.get(&it.client).is_some_and(|jid| jid.contains("@phones."))
+        };
+        let Some(room) = self.rooms.get(&who.room) else { return };
+        let owned = room.occupants.values().any(|it| it.moderator);
+        let may_own = self.occupant(who).is_some_and(|it| !trusted(self, it));
+        if !owned && may_own {
+            if let Some(occupant) = self.occupant_mut(who) {
+                occupant.moderator = true;
+            }
+            self.tell_presence(who, &[]);
+        }
+        self.after(ASK_DELAY, Work::AskFeatures(who.clone()));
+    }
+
+    /// Somebody left: the others are not told of his sources; who is alone loses his session after a while.
+    pub(super) fn left(&mut self, who: &Endpoint, had_session: bool) {
+        if had_session {
+            self.order(BridgeOrder::Expire(who.clone()));
+        }
+        if self.nicks(&who.room).len() == 1 {
+            self.after(IDLE, Work::EndIdle(who.room.clone()));
+        }
+        if self.nicks(&who.room).is_empty() {
+            self.rooms.remove(&who.room);
+        }
+    }
+
+    pub(super) fn ask_features(&mut self, who: &Endpoint) {
+        let id = self.iq_id();
+        let Some(occupant) = self.occupant_mut(who) else { return };
+        if !matches!(occupant.features, Features::Unknown) {
+            return;
+        }
+        occupant.features = Features::Asked(id.clone());
+        let client = occupant.client;
+        let jid = self.clients.get(&client).cloned().unwrap_or_default();
+        let question = element("iq", ns::CLIENT)
+            .attr("type", "get")
+            .attr("id", id)
+            .attr("from", format!("{}/focus", who.room))
+            .attr("to", jid)
+            .child(element("query", DISCO_INFO));
+        self.send(client, question.build());
+    }
+
+    /// Offers to all who have none, as soon as two members are known.
+    pub(super) fn invite(&mut self, room: &str) {
+        let nicks = self.nicks(room);
+        let known = |server: &Self, nick: &String| {
+            let who = Endpoint { room: room.to_owned(), nick: nick.clone() };
+            matches!(server.occupant(&who).map(|it| &it.features), Some(Features::Known(_)))
+        };
+        // One who never answers keeps the others waiting.
+        if !self.focus_up || nicks.len() < 2 || !nicks.iter().all(|nick| known(self, nick)) {
+            return;
+        }
+        for nick in nicks {
+            let who = Endpoint { room: room.to_owned(), nick };
+            if self.occupant(&who).is_some_and(|it| it.session.is_none()) {
+                self.offer(&who);
+            }
+        }
+    }
+
+    pub(super) fn end_idle(&mut self, room: &str) {
+        let [nick] = &self.nicks(room)[..] else { return };
+        let who = Endpoint { room: room.to_owned(), nick: nick.clone() };
+        let text = Some("Idle session timeout".to_owned());
+        self.end_session(&who, Some(Reason { condition: "expired".to_owned(), text }));
+    }
+
+    /// An IQ of a client to `room/focus`.
+    pub(super) fn focus_iq(&mut self, client: Client, room: &str, stanza: &Element) {
+        let Some(nick) = self.nick_of(client, room) else { return };
+        let who = Endpoint { room: room.to_owned(), nick };
+        if !self.rooms.get(room).is_some_and(|it| it.focus) {
+            return self.send(client, refused(stanza, iq::SERVICE_UNAVAILABLE));
+        }
+        if let Some(query) = stanza.get_child("query", DISCO_INFO) {
+            if stanza.attr("type") == Some("result") {
+                self.learn_features(&who, stanza.attr("id").unwrap_or_default(), query);
+            } else {
+                let feature = element("feature", DISCO_INFO);
+                let feature =
+                    feature.attr("var", "https://jitsi.org/meet/jicofo/terminate-restart");
+                let mut result = answered(stanza);
+                result.append_child(element("query", DISCO_INFO).child(feature).build());
+                self.send(client, result);
+            }
+        } else if let Some(jingle) =
+            stanza.get_child("jingle", ns::JINGLE).filter(|_| stanza.attr("type") == Some("set"))
+        {
+            let jingle = Jingle::read(jingle).ok();
+            let known =
+                |it: &Jingle| self.session(&who).is_some_and(|session| session.sid == it.sid);
+            match jingle.filter(known) {
+                Some(jingle) => self.on_jingle(client, &who, stanza, jingle),
+                None => self.send(client, refused(stanza, iq::BAD_REQUEST)),
+            }
+        } else if let Some(mute) = stanza.get_child("mute", MUTE) {
+            self.on_mute(client, &who, stanza, mute);
+        }
+    }
+
+    fn on_jingle(&mut self, client: Client, who: &Endpoint, stanza: &Element, jingle: Jingle) {
+        match jingle.action {
+            Action::SessionAccept | Action::TransportAccept => {
+                self.on_accept(client, who, stanza, &jingle)
+            }
+            Action::SessionTerminate => self.on_terminate(client, who, stanza, &jingle),
+            Action::SessionInfo => self.on_info(client, who, stanza, &jingle),
+            Action::SourceAdd => {
+                let mut sources = self.owned(who, &jingle);
+                if let Some(used) = self.used(who, &sources) {
+                    return self.send(client, ssrc_used(stanza, used));
+                }
+                if let Some(occupant) = self.occupant_mut(who) {
+                    occupant.sources.append(&mut sources.clone());
+                    sources = occupant.sources.clone();
+                }
+                self.send(client, answered(stanza));
+                self.order(BridgeOrder::Sources { endpoint: who.clone(), sources });
+                self.tell_sources(who, Action::SourceAdd, &self.owned(who, &jingle));
+            }
+            Action::SourceRemove => {
+                let gone = self.owned(who, &jingle);
+                if let Some(occupant) = self.occupant_mut(who) {
+                    occupant.sources.retain(|it| gone.iter().all(|gone| gone.ssrc != it.ssrc));
+                }
+                self.tell_sources(who, Action::SourceRemove, &gone);
+                let sources = self.occupant(who).map(|it| it.sources.clone()).unwrap_or_default();
+                self.order(BridgeOrder::Sources { endpoint: who.clone(), sources });
+                self.send(client, answered(stanza));
+            }
+            Action::TransportInfo => {
+                let transport = jingle.transport().unwrap_or_default();
+                self.send(client, answered(stanza));
+                self.order(BridgeOrder::Connect { endpoint: who.clone(), transport });
+            }
+            Action::SessionInitiate | Action::TransportReplace | Action::TransportReject => {
+                self.send(client, refused(stanza, iq::BAD_REQUEST));
+            }
+        }
+    }
+
+    fn on_accept(&mut self, client: Client, who: &Endpoint, stanza: &Element, jingle: &Jingle) {
+        let sources = self.owned(who, jingle);
+        let transport = jingle.transport().unwrap_or_default();
+        if transport.credentials.is_none() || transport.fingerprints.is_empty() {
+            return self.send(client, refused(stanza, iq::BAD_REQUEST));
+        }
+        if let Some(used) = self.used(who, &sources) {
+            return self.send(client, ssrc_used(stanza, used));
+        }
+        if let Some(occupant) = self.occupant_mut(who) {
+            occupant.sources.clone_from(&sources);
+            if let Some(session) = &mut occupant.session {
+                session.accepted = true;
+            }
+        }
+        self.send(client, answered(stanza));
+        let endpoint = who.clone();
+        self.order(BridgeOrder::Connect { endpoint: endpoint.clone(), transport });
+        self.order(BridgeOrder::Sources { endpoint, sources: sources.clone() });
+        self.tell_sources(who, Action::SourceAdd, &sources);
+    }
+
+    fn on_terminate(&mut self, client: Client, who: &Endpoint, stanza: &Element, jingle: &Jingle) {
+        let restart = jingle.bridge_session.as_ref().is_some_and(|it| it.restart);
+        let now = self.now;
+        let last = self.occupant(who).and_then(|it| it.last_restart);
+        let too_soon = restart && last.is_some_and(|at| now < at + RESTART_INTERVAL);
+        self.end_session(who, None);
+        if too_soon {
+            // The session is gone nevertheless.
+            return self.send(client, refused(stanza, iq::RESOURCE_CONSTRAINT));
+        }
+        self.send(client, answered(stanza));
+        if restart {
+            if let Some(occupant) = self.occupant_mut(who) {
+                occupant.last_restart = Some(now);
+            }
+            self.after(RESTART_DELAY, Work::Invite(who.room.clone()));
+        }
+    }
+
+    /// An ICE restart in place: new credentials, same port, same fingerprint.
+    fn on_info(&mut self, client: Client, who: &Endpoint, stanza: &Element, jingle: &Jingle) {
+        self.send(client, answered(stanza));
+        if !jingle.bridge_session.as_ref().is_some_and(|it| it.ice_restart) {
+            return;
+        }
+        let Some(session) = self.session_mut(who) else { return };
+        session.generation += 1;
+        let (port, generation, sid) = (session.port, session.generation, session.sid.clone());
+        let transport = IceTransport {
+            generation: Some(generation),
+            ..self.bridge_transport(port, Setup::Passive)
+        };
+        let content = Content {
+            name: "audio".to_owned(),
+            creator: Some("initiator".to_owned()),
+            transport: Some(transport),
+            ..Content::default()
+        };
+        let jingle = Jingle { contents: vec![content], ..Jingle::new(Action::TransportInfo, &sid) };
+        self.focus_set(client, &who.room, jingle.write());
+    }
+
+    fn on_mute(&mut self, client: Client, who: &Endpoint, stanza: &Element, mute: &Element) {
+        if stanza.attr("type") != Some("set") {
+            return;
+        }
+        let muted = mute.text() == "true";
+        let target =
+            mute.attr("jid").and_then(|jid| jid.split_once('/')).map(|(_, nick)| nick.to_owned());
+        let target =
+            Endpoint { room: who.room.clone(), nick: target.unwrap_or_else(|| who.nick.clone()) };
+        let moderator = self.occupant(who).is_some_and(|it| it.moderator);
+        let room = self.rooms.get(&who.room);
+        let free =
+            room.is_none_or(|it| !it.av_moderation || it.approved.contains(&who.nick)) || moderator;
+        let own = target == *who;
+        let allowed = if own { muted || free } else { muted && moderator };
+        if !allowed {
+            return self.send(client, refused(stanza, iq::NOT_ALLOWED));
+        }
+        self.send(client, answered(stanza));
+        if own {
+            self.order(BridgeOrder::ForceMute { endpoint: target, muted: muted && !free });
+        } else {
+            self.mute(&target, Some(&who.nick), true);
+        }
+    }
+
+    fn offer(&mut self, who: &Endpoint) {
+        let Some(client) = self.occupant(who).map(|it| it.client) else { return };
+        let port = self.next_port;
+        self.next_port += 1;
+        let sid = self.rng.token(13);
+        let transport = self.bridge_transport(port, Setup::ActPass);
+        let json = self.wants_json(who);
+        let sources: Vec<Source> = self.sources_for(who);
+        let description = audio_offer(if json { Vec::new() } else { sources.clone() });
+        let content = Content {
+            name: "audio".to_owned(),
+            creator: Some("initiator".to_owned()),
+            senders: Some("both".to_owned()),
+            description: Some(description),
+            transport: Some(transport),
+        };
+        let bridge = self.rooms.get(&who.room).map(|it| it.bridge_session.clone());
+        let jingle = Jingle {
+            initiator: Some(FOCUS_JID.to_owned()),
+            contents: vec![content],
+            bundle: vec!["audio".to_owned()],
+            bridge_session: Some(BridgeSession { id: bridge, ..Default::default() }),
+            json_sources: json.then_some(sources),
+            ..Jingle::new(Action::SessionInitiate, &sid)
+        };
+        if let Some(occupant) = self.occupant_mut(who) {
+            occupant.session = Some(Session { sid, port, accepted: false, generation: 0 });
+        }
+        self.order(BridgeOrder::Allocate { endpoint: who.clone(), port });
+        self.focus_set(client, &who.room, jingle.write());
+    }
+
+    /// Ends a session while its owner stays in the room: then the others hear of his sources.
+    fn end_session(&mut self, who: &Endpoint, reason: Option<Reason>) {
+        let Some(occupant) = self.occupant_mut(who) else { return };
+        let (client, session) = (occupant.client, occupant.session.take());
+        let sources = std::mem::take(&mut occupant.sources);
+        let Some(session) = session else { return };
+        self.order(BridgeOrder::Expire(who.clone()));
+        if !sources.is_empty() {
+            self.tell_sources(who, Action::SourceRemove, &sources);
+        }
+        if let Some(reason) = reason {
+            let jingle = Jingle {
+                reason: Some(reason),
+                ..Jingle::new(Action::SessionTerminate, &session.sid)
+            };
+            self.focus_set(client, &who.room, jingle.write());
+        }
+    }
+
+    fn learn_features(&mut self, who: &Endpoint, id: &str, query: &Element) {
+        let Some(occupant) = self.occupant_mut(who) else { return };
+        if !matches!(&occupant.features, Features::Asked(asked) if asked == id) {
+            return;
+        }
+        let vars = query.children().filter_map(|it| it.attr("var")).map(str::to_owned);
+        occupant.features = Features::Known(vars.collect());
+        self.after(OFFER_DELAY, Work::Invite(who.room.clone()));
+    }
+
+    /// The others are told, if they are in session.
+    fn tell_sources(&mut self, of: &Endpoint, action: Action, sources: &[Source]) {
+        for nick in self.nicks(&of.room) {
+            let who = Endpoint { room: of.room.clone(), nick };
+            if who == *of {
+                continue;
+            }
+            let json = self.wants_json(&who);
+            let Some(client) = self.occupant(&who).map(|it| it.client) else { continue };
+            let Some(sid) = self.session(&who).map(|it| it.sid.clone()) else { continue };
+            let mut jingle = Jingle::new(action, &sid);
+            if json {
+                jingle.json_sources = Some(sources.to_vec());
+            } else {
+                let description = Description {
+                    payload_types: Vec::new(),
+                    extensions: Vec::new(),
+                    maxptime: None,
+                    rtcp_mux: false,
+                    ..audio_offer(sources.to_vec())
+                };
+                let content = Content {
+                    name: "audio".to_owned(),
+                    description: Some(description),
+                    ..Content::default()
+                };
+                jingle.contents.push(content);
+            }
+            self.focus_set(client, &who.room, jingle.write());
+        }
+    }
+
+    fn focus_set(&mut self, client: Client, room: &str, payload: Element) {
+        let (id, jid) = (self.iq_id(), self.clients.get(&client).cloned().unwrap_or_default());
+        let iq = element("iq", ns::CLIENT)
+            .attr("type", "set")
+            .attr("id", id)
+            .attr("from", format!("{room}/focus"))
+            .attr("to", jid)
+            .child(payload);
+        self.send(client, iq.build());
+    }
+
+    fn tell_focus(&mut self, room: &str, gone: bool) {
+        for (client, jid) in self.watchers(room) {
+            let stanza = if gone { focus_left(room, &jid) } else { focus_presence(room, &jid) };
+            self.send(client, stanza);
+        }
+    }
+
+    fn nick_of(&self, client: Client, room: &str) -> Option<String> {
+        let occupants = &self.rooms.get(room)?.occupants;
+        occupants.iter().find(|(_, it)| it.client == client).map(|(nick, _)| nick.clone())
+    }
+
+    fn session(&self, who: &Endpoint) -> Option<&Session> {
+        self.occupant(who)?.session.as_ref()
+    }
+
+    fn session_mut(&mut self, who: &Endpoint) -> Option<&mut Session> {
+        self.occupant_mut(who)?.session.as_mut()
+    }
+
+    fn wants_json(&self, who: &Endpoint) -> bool {
+        let json = "http://jitsi.org/json-encoded-sources";
+        matches!(self.occupant(who).map(|it| &it.features),
+            Some(Features::Known(features)) if features.iter().any(|it| it == json))
+    }
+
+    /// Sources of the others, and the bridge's own.
+    fn sources_for(&self, who: &Endpoint) -> Vec<Source> {
+        let own = Source {
+            owner: Some("jvb".to_owned()),
+            name: Some("jvb-a0".to_owned()),
+            msid: Some("mixedmslabel mixedlabelaudio0".to_owned()),
+            ..Source::audio(BRIDGE_SSRC)
+        };
+        let room = self.rooms.get(&who.room);
+        let others =
+            room.into_iter().flat_map(|it| &it.occupants).filter(|(nick, _)| **nick != who.nick);
+        others.flat_map(|(_, it)| it.sources.clone()).chain([own]).collect()
+    }
+
+    /// What somebody says he sends, as Jicofo passes it on.
+    fn owned(&self, who: &Endpoint, jingle: &Jingle) -> Vec<Source> {
+        let own = |source: Source| Source {
+            owner: Some(who.nick.clone()),
+            name: source.name.or_else(|| Some(format!("{}-a0", who.nick))),
+            cname: None,
+            ..source
+        };
+        jingle.sources().into_iter().map(own).collect()
+    }
+
+    fn used(&self, who: &Endpoint, sources: &[Source]) -> Option<u32> {
+        let others = self.sources_for(who);
+        let used = |it: &&Source| others.iter().any(|other| other.ssrc == it.ssrc);
+        sources.iter().find(used).map(|it| it.ssrc)
+    }
+
+    fn bridge_transport(&mut self, port: u16, setup: Setup) -> IceTransport {
+        let credentials =
+            Credentials { ufrag: self.rng.token(14), password: Pii::new(self.rng.token(26)) };
+        IceTransport {
+            credentials: Some(credentials),
+            fingerprints: vec![Fingerprint {
+                hash: "sha-256".to_owned(),
+                value: BRIDGE_FINGERPRINT.to_owned(),
+                setup: Some(setup),
+            }],
+            candidates: vec![Candidate {
+                ip: BRIDGE_IP.into(),
+                port,
+                kind: CandidateKind::Host,
+                component: 1,
+                protocol: "udp".to_owned(),
+                priority: 2_130_706_431,
+                foundation: "1".to_owned(),
+                generation: 0,
+                id: self.rng.token(24),
+                network: 0,
+                related: None,
+            }],
+            ..IceTransport::default()
+        }
+    }
+}
+
+fn audio_offer(sources: Vec<Source>) -> Description {
+    let parameter = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let payload_type = |id, name: &str, clock_rate, channels, parameters| PayloadType {
+        id,
+        name: name.to_owned(),
+        clock_rate,
+        channels,
+        parameters,
+        feedback: Vec::new(),
+    };
+    let opus = vec![parameter("minptime", "10"), parameter("useinbandfec", "1")];
+    let extension = |id, uri: &str| HeaderExtension { id, uri: uri.to_owned() };
+    Description {
+        media: MediaKind::Audio,
+        maxptime: Some(60),
+        payload_types: vec![
+            payload_type(111, "opus", 48_000, Some(2), opus),
+            payload_type(126, "telephone-event", 8_000, None, vec![]),
+        ],
+        extensions: vec![
+            extension(1, AUDIO_LEVEL),
+            extension(10, "urn:ietf:params:rtp-hdrext:sdes:mid"),
+        ],
+        rtcp_mux: true,
+        sources,
+    }
+}
+
+fn ssrc_used(stanza: &Element, ssrc: u32) -> Element {
+    let mut answer = refused(stanza, iq::BAD_REQUEST);
+    let text = element("text", ns::STANZAS).text(&format!("SSRC is already used: {ssrc}."));
+    if let Some(error) = answer.get_child_mut("error", ns::CLIENT) {
+        error.append_child(text.build());
+    }
+    answer
+}
+
+/// Address of the bridge; each endpoint has a port of its own.
+pub const BRIDGE_IP: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 77, 0, 1);
+/// Fingerprint that the offers tell. The plain transport of simulations does not look at it.
+const BRIDGE_FINGERPRINT: &str = "87:EB:33:02:F0:86:E1:C2:0F:53:23:66:C5:DB:3C:B5:5C:28:56:30:EA:E0:3F:43:A6:77:FE:B2:A7:3B:6B:44";
+const BRIDGE_SSRC: u32 = 2_378_085_434;
+const MUTE: &str = "http://jitsi.org/jitmeet/audio";
+// As observed, in the order of what happens after a join.
+const CONFERENCE_DELAY: Duration = Duration::from_millis(40);
+const ASK_DELAY: Duration = Duration::from_millis(5);
+const OFFER_DELAY: Duration = Duration::from_millis(50);
+const RESTART_DELAY: Duration = Duration::from_millis(100);
+const RESTART_INTERVAL: Duration = Duration::from_secs(5);
+const MOVE_DELAY: Duration = Duration::from_millis(10);
+const IDLE: Duration = Duration::from_secs(20);

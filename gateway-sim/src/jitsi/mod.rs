@@ -1,0 +1,237 @@
+//! A stand-in for a Jitsi deployment: Prosody and Jicofo as stanzas, the bridge as packets. Virtual time, no sockets.
+//!
+//! It does what `testdata/jitsi` shows, and its tests hold it against those recordings. Left out: SASL and framing,
+//! MUC history, statistics, pictures, visitors, breakout rooms, Rayo.
+//!
+//!   client -- stanzas --> prosody (streams, rooms, lobby) --> jicofo (offers, sources, mutes) -- orders --> bridge
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use gateway_core::base::rng::Rng;
+use gateway_core::jitsi::stanza::sources::Source;
+use gateway_core::jitsi::stanza::transport::IceTransport;
+use minidom::Element;
+
+mod jicofo;
+mod prosody;
+#[cfg(test)]
+mod tests;
+
+/// One stream of the server, as its owner counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Client(pub u64);
+
+/// From the deployment.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ServerOutput {
+    /// To a client.
+    Stanza(Client, Element),
+    /// To the bridge.
+    Bridge(BridgeOrder),
+}
+
+/// What Jicofo tells the bridge.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BridgeOrder {
+    /// An endpoint is offered this port of the bridge.
+    Allocate {
+        /// Room and nick.
+        endpoint: Endpoint,
+        /// Port.
+        port: u16,
+    },
+    /// The endpoint answered.
+    Connect {
+        /// Room and nick.
+        endpoint: Endpoint,
+        /// Its transport.
+        transport: IceTransport,
+    },
+    /// The sources of the endpoint, all of them: others are not forwarded.
+    Sources {
+        /// Room and nick.
+        endpoint: Endpoint,
+        /// They.
+        sources: Vec<Source>,
+    },
+    /// What the endpoint sends is not forwarded, or is again.
+    ForceMute {
+        /// Room and nick.
+        endpoint: Endpoint,
+        /// True: not.
+        muted: bool,
+    },
+    /// The endpoint is gone.
+    Expire(Endpoint),
+}
+
+/// Somebody in a room.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// Address of the room.
+    pub room: String,
+    /// His nick.
+    pub nick: String,
+}
+
+/// Prosody and Jicofo.
+pub struct JitsiServer {
+    clients: BTreeMap<Client, String>,
+    rooms: BTreeMap<String, Room>,
+    /// What will be done and when.
+    later: BTreeMap<(Duration, u64), Work>,
+    serial: u64,
+    now: Duration,
+    focus_up: bool,
+    next_port: u16,
+    outputs: VecDeque<ServerOutput>,
+    rng: Rng,
+}
+
+/// Things that take the real ones a while.
+#[derive(Clone, Debug)]
+enum Work {
+    Send(Client, Element),
+    /// Jicofo asks for somebody's features.
+    AskFeatures(Endpoint),
+    /// Jicofo offers sessions to all in a room that have none.
+    Invite(String),
+    /// Nobody came to keep somebody company.
+    EndIdle(String),
+}
+
+#[derive(Debug, Default)]
+struct Room {
+    /// Jicofo is in it: the room exists.
+    focus: bool,
+    lobby: bool,
+    /// Bare addresses that a moderator let in.
+    admitted: Vec<String>,
+    password: Option<String>,
+    av_moderation: bool,
+    /// Endpoints that may speak under AV moderation.
+    approved: Vec<String>,
+    occupants: BTreeMap<String, Occupant>,
+    /// People in the lobby: nick and stream.
+    knocking: BTreeMap<String, Client>,
+    bridge_session: String,
+}
+
+#[derive(Debug)]
+struct Occupant {
+    client: Client,
+    moderator: bool,
+    /// Children of the presence he sent.
+    told: Vec<Element>,
+    /// Id of the question for his features; then they.
+    features: Features,
+    session: Option<Session>,
+    last_restart: Option<Duration>,
+    /// Sources he has now.
+    sources: Vec<Source>,
+}
+
+#[derive(Debug)]
+enum Features {
+    Unknown,
+    Asked(String),
+    Known(Vec<String>),
+}
+
+#[derive(Debug)]
+struct Session {
+    sid: String,
+    port: u16,
+    accepted: bool,
+    generation: u32,
+}
+
+impl JitsiServer {
+    /// Nobody there.
+    pub fn new(rng: Rng) -> Self {
+        Self {
+            clients: BTreeMap::new(),
+            rooms: BTreeMap::new(),
+            later: BTreeMap::new(),
+            serial: 0,
+            now: Duration::ZERO,
+            focus_up: true,
+            next_port: 10_000,
+            outputs: VecDeque::new(),
+            rng,
+        }
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: Duration) {
+        self.now = now;
+        while let Some(entry) = self.later.first_entry() {
+            if entry.key().0 > now {
+                return;
+            }
+            match entry.remove() {
+                Work::Send(client, stanza) => self.send(client, stanza),
+                Work::AskFeatures(who) => self.ask_features(&who),
+                Work::Invite(room) => self.invite(&room),
+                Work::EndIdle(room) => self.end_idle(&room),
+            }
+        }
+    }
+
+    /// When something is due.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        self.later.keys().next().map(|(at, _)| *at)
+    }
+
+    /// What to deliver.
+    pub fn poll_output(&mut self) -> Option<ServerOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// Nicks in a room, the focus not counted.
+    pub fn occupants(&self, room: &str) -> Vec<&str> {
+        let room = self.rooms.get(room);
+        room.into_iter().flat_map(|it| it.occupants.keys()).map(String::as_str).collect()
+    }
+
+    /// Whether somebody's session is offered and accepted.
+    pub fn is_in_session(&self, who: &Endpoint) -> bool {
+        let session = self.occupant(who).and_then(|it| it.session.as_ref());
+        session.is_some_and(|session| session.accepted)
+    }
+
+    fn occupant(&self, who: &Endpoint) -> Option<&Occupant> {
+        self.rooms.get(&who.room)?.occupants.get(&who.nick)
+    }
+
+    fn occupant_mut(&mut self, who: &Endpoint) -> Option<&mut Occupant> {
+        self.rooms.get_mut(&who.room)?.occupants.get_mut(&who.nick)
+    }
+
+    fn send(&mut self, client: Client, stanza: Element) {
+        if self.clients.contains_key(&client) {
+            self.outputs.push_back(ServerOutput::Stanza(client, stanza));
+        }
+    }
+
+    fn order(&mut self, order: BridgeOrder) {
+        self.outputs.push_back(ServerOutput::Bridge(order));
+    }
+
+    fn after(&mut self, delay: Duration, work: Work) {
+        self.serial += 1;
+        self.later.insert((self.now + delay, self.serial), work);
+    }
+
+    /// As Jicofo's: long, with characters that must be copied to the letter.
+    fn iq_id(&mut self) -> String {
+        format!("{}/+{}==", self.rng.token(40), self.rng.token(6))
+    }
+}
+
+const MAIN_DOMAIN: &str = "meet.test";
+const MUC_DOMAIN: &str = "muc.meet.test";
+const LOBBY_DOMAIN: &str = "lobby.meet.test";
+const FOCUS_PROXY: &str = "focus.meet.test";
+const FOCUS_JID: &str = "focus@auth.meet.test/focus";
