@@ -29,7 +29,7 @@ pub(super) struct Downlink {
     next_round: Instant,
     next_report: usize,
     /// Sources that are gone: signalling frees them with the half.
-    attic: Vec<Box<Source>>,
+    pub(super) attic: Vec<Box<Source>>,
 }
 
 struct Stream {
@@ -85,8 +85,7 @@ impl Downlink {
     ) {
         let place = self.streams.binary_search_by_key(&ssrc, |stream| stream.ssrc);
         let (Err(place), false) = (place, self.streams.len() >= JITSI_SOURCES_MAX) else {
-            self.attic.push(source);
-            return;
+            return self.keep(source);
         };
         let mut stream = Stream {
             ssrc,
@@ -106,7 +105,17 @@ impl Downlink {
         if let Ok(place) = self.streams.binary_search_by_key(&ssrc, |stream| stream.ssrc) {
             let stream = self.streams.remove(place);
             self.loudest.forget(key_of(ssrc));
-            self.attic.extend(ingress.remove_source(key_of(ssrc)).or(stream.source));
+            if let Some(source) = ingress.remove_source(key_of(ssrc)).or(stream.source) {
+                self.keep(source);
+            }
+        }
+    }
+
+    /// Keeps a source for the thread that frees the half. One too many, of a focus that announces and takes back
+    /// without end, is freed here: late for once, rather than memory without end.
+    fn keep(&mut self, source: Box<Source>) {
+        if self.attic.len() < JITSI_SOURCES_MAX {
+            self.attic.push(source);
         }
     }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::base::limits::JITSI_SOURCES_MAX;
 use crate::leg::jitsi::testkit::{LEG_SSRC, LEVEL, OPUS, StandInBridge, leg_and_bridge};
 use crate::media::codec::{self, EncoderSettings, PAYLOAD_BYTES_MAX, PAYLOAD_SAMPLES_MAX};
 use crate::media::frame::Frame;
@@ -368,6 +369,19 @@ fn a_source_nobody_announced_is_counted_and_not_heard() {
     }
     assert!(world.leg.counters().jitsi_unknown_source >= 48);
     assert!(tone::amplitude(SampleRate::Hz8000, &heard, 440.0) < 50.0);
+}
+
+#[test]
+fn a_focus_that_announces_and_takes_back_without_end_fills_no_memory() {
+    let mut world = World::connected(CodecKind::Pcmu);
+    let room = world.leg.downlink.attic.capacity();
+    for ssrc in 0..2 * JITSI_SOURCES_MAX as u32 {
+        world.join(1_000 + ssrc);
+        let command = ConferenceCommand::RemoveSource { ssrc: 1_000 + ssrc };
+        world.leg.command(world.now, command, &mut world.ingress);
+    }
+    assert_eq!(world.leg.downlink.attic.len(), JITSI_SOURCES_MAX);
+    assert_eq!(world.leg.downlink.attic.capacity(), room);
 }
 
 #[test]
