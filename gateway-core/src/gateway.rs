@@ -4,6 +4,7 @@
 //! a call: it carries what one part says to the part it is for. After every input everything is drained at once, in a
 //! fixed order, so that the same inputs give the same outputs.
 
+mod browsers;
 mod conference_ports;
 mod counters;
 mod deadlines;
@@ -11,6 +12,7 @@ mod ports;
 pub mod snapshot;
 mod wiring;
 
+pub use browsers::BrowserSettings;
 pub use counters::GatewayCounters;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,6 +25,7 @@ use minidom::Element;
 use slotmap::{SecondaryMap, SlotMap};
 use tracing::warn;
 
+use self::browsers::Browsers;
 use self::deadlines::Deadlines;
 use self::ports::PortPool;
 use crate::base::ids::{CallKey, DialogKey, ListenerId, ShardId, StreamKey, TrunkId};
@@ -63,16 +66,19 @@ pub struct GatewayConfig {
     pub clips: Arc<ClipLibrary>,
     /// Where ports towards conference bridges are.
     pub conference: ConferenceAddresses,
+    /// Browsers in place of phones.
+    pub browsers: BrowserSettings,
     /// Conference backends by name. The embedded rooms are `room` and always there.
     pub backends: Vec<(String, Box<dyn Backend>)>,
 }
 
-/// Addresses towards conference bridges. A Jitsi bridge never answers a loopback address, phones often have one.
+/// Addresses of ports that are not for phones: towards conference bridges, or for browsers. A Jitsi bridge never answers
+/// a loopback address, phones often have one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConferenceAddresses {
-    /// Bound; `None`: where the call's SIP listener is.
+    /// Bound; `None`: where the call's SIP listener is, or the first one.
     pub bind: Option<IpAddr>,
-    /// Told to the bridge (behind NAT the outer one); `None`: what is bound, or what the listener tells phones if `bind`
+    /// Told to the other side (behind NAT the outer one); `None`: what is bound, or what the listener tells phones if `bind`
     /// is `None`, too.
     pub advertised: Option<IpAddr>,
 }
@@ -201,6 +207,7 @@ pub struct Gateway {
     streams: BTreeMap<StreamKey, usize>,
     ports: PortPool,
     conference: ConferenceAddresses,
+    browsers: Browsers,
     deadlines: Deadlines,
     /// Calls whose outputs are to be carried.
     to_drain: VecDeque<CallKey>,
@@ -254,6 +261,7 @@ impl Gateway {
             streams: BTreeMap::new(),
             ports: PortPool::new(config.rtp_ports, config.port_rest, &mut rng.fork("ports")),
             conference: config.conference,
+            browsers: Browsers::new(config.browsers),
             deadlines: Deadlines::default(),
             to_drain: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -283,12 +291,16 @@ impl Gateway {
                 self.stream_said(now, stream, BackendInput::StreamDown { stream, reason });
             }
             Input::Certificate(certificate) => {
+                self.browsers.certificate = Some(Arc::clone(&certificate));
                 for (_, backend) in &mut self.backends {
                     let certificate = Arc::clone(&certificate);
                     backend.handle_input(now, BackendInput::Certificate(certificate));
                 }
             }
-            Input::MediaBehind(is_behind) => self.endpoint.set_overloaded(is_behind),
+            Input::MediaBehind(is_behind) => {
+                self.browsers.media_is_behind = is_behind;
+                self.endpoint.set_overloaded(is_behind);
+            }
             Input::WallClock(wall) => {
                 self.wall = (wall, now);
                 self.endpoint.set_wall_clock(wall);
@@ -328,6 +340,16 @@ impl Gateway {
             Command::Dial { trunk, target, from_user, headers, route, keys, quiet } => {
                 let dialling = Dialling { target, from_user, headers, route, keys, quiet };
                 self.dial(now, trunk, dialling).map(Some)
+            }
+            Command::JoinFromBrowser { ticket, offer, route } => {
+                Ok(self.browser_joins(now, ticket, offer, route))
+            }
+            Command::Mute { call, muted } => {
+                let mute = |machine: &mut Call| {
+                    machine.mute_by_owner(at, muted);
+                    Ok(())
+                };
+                self.tell(call, mute).map(|()| None)
             }
             Command::Drain => {
                 self.is_draining = true;
@@ -432,22 +454,22 @@ impl Gateway {
             self.listeners.iter().position(|listener| listener.transport == config.transport);
         let listener = listens.ok_or(ApiMisuse::BadArgument("no listener of that transport"))?;
         let birth = Birth::Dialled(Box::new(dialling));
-        Ok(self.call_born(now, trunk, ListenerId(listener as u16), birth))
+        let addresses = self.addresses(ListenerId(listener as u16));
+        Ok(self.call_born(now, trunk, addresses, birth))
     }
 
-    /// A call begins: it gets its key, its dice, its shard and asks for its ports.
+    /// A call begins: it gets its key, its dice, its shard and asks for its ports, at one address and told as another.
     fn call_born(
         &mut self,
         now: Instant,
         trunk: TrunkId,
-        listener: ListenerId,
+        (bind, advertised): (IpAddr, IpAddr),
         birth: Birth,
     ) -> CallKey {
         let at = self.moment(now);
         self.counters.calls_started += 1;
         let rng = self.rng.fork(&format!("call/{}", self.counters.calls_started));
         let policy = self.sdp.get(usize::from(trunk.0)).cloned().unwrap_or_default();
-        let (bind, advertised) = self.addresses(listener);
         let shard = ShardId(0);
         let settings = self.settings.clone();
         let key = self.calls.insert_with_key(|key| Place {

@@ -191,7 +191,7 @@ fn first(path: &str) -> &str {
 fn leg_kind(path: &str) -> Option<&str> {
     let mut parts = path.split("::");
     let kind = (parts.next() == Some("leg")).then(|| parts.next()).flatten()?;
-    ["trunk", "room", "jitsi", "loopback"].contains(&kind).then_some(kind)
+    ["trunk", "room", "jitsi", "loopback", "browser"].contains(&kind).then_some(kind)
 }
 
 fn exception(arrow: &Arrow) -> Option<usize> {

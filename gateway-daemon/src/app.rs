@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use gateway_core::base::ids::TrunkId;
 use gateway_core::base::pii::Pii;
-use gateway_core::gateway::{Command, Event, GatewayConfig};
+use gateway_core::gateway::{BrowserSettings, Command, Event, GatewayConfig};
 use gateway_core::io::signalling::{self, GatewayHandle, Running};
 use gateway_core::io::{os_rng, wall_clock};
 use gateway_core::leg::backend::Backend;
+use gateway_core::leg::browser::signal::LineKind;
+use gateway_core::leg::end_reason::EndReason;
 use gateway_core::leg::jitsi::signal::JitsiBackend;
 use gateway_core::leg::jitsi::signal::bridge::{BridgeSessions, TransportKind};
 use gateway_core::media::clip::ClipLibrary;
@@ -23,15 +25,18 @@ use tokio::sync::mpsc;
 
 use crate::cdr::{self, CdrCounters, CdrWriter};
 use crate::config::Config;
+use crate::config::browser::Browser;
 use crate::config::jitsi::Jitsi;
 use crate::health::Health;
 use crate::ivr::policy::Policy;
 use crate::ivr::{Action, Ivr, IvrCounters, Lookup, LookupFailed, RefusedPin};
 use crate::log;
 use crate::metrics::Stats;
+use crate::pin::key::PinKey;
 use crate::pin::sqlite::SqliteRegistry;
 use crate::pin::worker::{Question, RegistryWorker};
 use crate::privacy::Shower;
+use crate::web::guests::{self, Guests};
 
 /// Why the gateway does not start: sentences with remedies.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +48,10 @@ pub struct CannotStart(pub String);
 pub struct Shared {
     /// Names of the trunks, in the order of their ids.
     pub trunks: Vec<String>,
+    /// Who joined by browser.
+    pub guests: Guests,
+    /// The server's key, which seals links to rooms.
+    pub key: PinKey,
     /// How screens show numbers and rooms.
     pub shower: Shower,
     /// Wall time of the start.
@@ -67,6 +76,14 @@ impl Shared {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// The name of a trunk.
+    pub fn trunk(&self, trunk: TrunkId) -> &str {
+        match trunk {
+            guests::TRUNK => guests::TRUNK_NAME,
+            _ => self.trunks.get(usize::from(trunk.0)).map_or("?", String::as_str),
+        }
+    }
+
     /// Counters of the call records and lines that wait.
     pub fn cdr_counters(&self) -> (CdrCounters, usize) {
         self.cdr.as_ref().map(CdrWriter::counters).unwrap_or_default()
@@ -82,7 +99,7 @@ impl Shared {
         let (pins, cdr) = self.troubles();
         let state = self.state();
         let down = state.stats.trunks_down().map(|trunk| {
-            let name = self.trunks.get(usize::from(trunk.0)).map_or("?", String::as_str);
+            let name = self.trunk(trunk);
             format!("trunk {name:?} does not answer OPTIONS; check that its peer runs and knows us")
         });
         Health { stopped, draining, problems: pins.into_iter().chain(cdr).chain(down).collect() }
@@ -103,6 +120,7 @@ impl App {
     /// Opens registry and sockets and starts the core. Nothing is left behind where it fails.
     pub fn start(config: &Config) -> Result<Self, CannotStart> {
         let rng = os_rng().map_err(|error| CannotStart(error.to_string()))?;
+        let guests = Guests::new(rng.fork("guests"));
         let registry = SqliteRegistry::open(&config.pin.file, &config.pin.key_file)
             .map_err(|error| CannotStart(error.to_string()))?;
         let key = registry.key().clone();
@@ -123,6 +141,8 @@ impl App {
             .map_err(|error| CannotStart(error.to_string()))?;
         let shared = Shared {
             trunks: config.trunks.iter().map(|trunk| trunk.sip.name.clone()).collect(),
+            guests,
+            key: key.clone(),
             shower: Shower::new(
                 key.clone(),
                 crate::config::typed::Showing::Masked,
@@ -232,6 +252,11 @@ impl App {
             let (mut commands, mut records) = (Vec::new(), Vec::new());
             for event in events.drain(..) {
                 records.extend(self.note(&event));
+                if let Event::BrowserAnswered { ticket, answer } = &event {
+                    let unwanted = self.shared.guests.answered(*ticket, answer);
+                    let reason = EndReason::CallerCancelled;
+                    commands.extend(unwanted.map(|call| Command::End { call, reason }));
+                }
                 let actions = self.ivr.handle_event(now, &event);
                 self.perform(actions, &mut commands);
             }
@@ -302,7 +327,11 @@ impl App {
                     None => tracing::warn!(trunk, "trunk does not answer OPTIONS"),
                 }
             }
+            Event::BrowserAnswered { answer: Err(reason), .. } => {
+                tracing::info!(reason = reason.row().label, "browser refused");
+            }
             Event::CallEnded(record) => {
+                self.shared.guests.ended(Instant::now(), record.call, record.reason);
                 self.shared.state().stats.call_ended(record);
                 let reason = record.reason.row().label;
                 tracing::info!(call = %record.call, reason, status = record.status, "ended");
@@ -325,7 +354,7 @@ impl App {
     }
 
     fn trunk(&self, trunk: TrunkId) -> &str {
-        self.shared.trunks.get(usize::from(trunk.0)).map_or("?", String::as_str)
+        self.shared.trunk(trunk)
     }
 }
 
@@ -382,8 +411,14 @@ fn core_config(config: &Config, clips: Arc<ClipLibrary>) -> GatewayConfig {
         call_length_max: sip.call_length_max,
         clips,
         conference: config.rtp.conference,
+        browsers: config.browser.as_ref().map(browsers).unwrap_or_default(),
         backends: config.jitsi.iter().map(backend).collect(),
     }
+}
+
+fn browsers(browser: &Browser) -> BrowserSettings {
+    let Browser { addresses, browsers_max, .. } = *browser;
+    BrowserSettings { browsers_max, addresses, line: LineKind::Dtls }
 }
 
 /// The backend of a Jitsi deployment.

@@ -18,6 +18,7 @@ pub mod pin;
 pub mod privacy;
 pub mod rest;
 pub mod wall;
+pub mod web;
 
 #[cfg(test)]
 mod testing;

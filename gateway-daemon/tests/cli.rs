@@ -136,3 +136,21 @@ fn a_call_to_nonsense_says_how_to_write_it() {
     assert!(complaint(&output).contains("write sip:pin@127.0.0.1:5060"));
     assert_eq!(place.weebee(&["call", "sip:a@127.0.0.1", "--pin", "12x"]).status.code(), Some(64));
 }
+
+#[test]
+fn a_link_opens_a_room_where_browsers_may_come() {
+    let place = Place::new("link");
+    let link = ["link", "--config", "weebee.toml", "--room", "Ruang Teh", "--quiet"];
+    let refused = place.weebee(&link);
+    assert!(!refused.status.success() && complaint(&refused).contains("enabled = true"));
+    place.write(
+        "weebee.toml",
+        "[[trunk]]\nname = \"local\"\nsources = [\"127.0.0.1\"]\n\
+         [rtp]\nports = \"20000-23999\"\n\
+         [browser]\nenabled = true\nurl = \"https://rooms.example.org/\"\n",
+    );
+    let text = out(&place.weebee(&link));
+    assert!(text.starts_with("https://rooms.example.org/room/ruang%20teh#g-"), "{text}");
+    let host = out(&place.weebee(&[&link[..], &["--host", "--expires", "never"]].concat()));
+    assert!(host.contains("#h-ffffffffffffffff-"), "{host}");
+}

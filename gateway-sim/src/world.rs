@@ -567,7 +567,8 @@ fn headline(event: &Event) -> Option<String> {
         Event::CallEnded(record) => {
             format!("{} ended: {} {:?}", record.call, record.reason.row().label, record.status)
         }
-        Event::TrunkState(..) => return None,
+        // Browsers have no place in this world yet.
+        Event::TrunkState(..) | Event::BrowserAnswered { .. } => return None,
     })
 }
 

@@ -79,6 +79,11 @@ macro_rules! small_id {
 
 small_id!(/// A trunk: its position in the configuration.
     TrunkId(u16));
+impl TrunkId {
+    /// Stands where a trunk does for calls that come from browsers: no trunk has this position.
+    pub const BROWSERS: Self = Self(u16::MAX);
+}
+
 small_id!(/// A SIP listener (address, transport): its position in the configuration.
     ListenerId(u16));
 small_id!(/// A SIP byte stream (TCP or TLS connection). Chosen by whoever opens it: io for inbound

@@ -82,6 +82,7 @@ impl Call {
         if let Some(trunk) = &mut self.trunk {
             trunk.command(at.now, TrunkCommand::End(reason));
         }
+        self.browser.end(reason);
     }
 
     fn refuse_unopened(&mut self, at: Moment, birth: Option<Birth>, reason: EndReason) {
@@ -148,6 +149,7 @@ impl Call {
         if self.is_media_open {
             self.outputs.push_back(CallOutput::CloseMedia);
         }
+        self.answer_browser_late();
         self.enter(Stage::Over, "all legs gone");
         let record = Box::new(self.record(at));
         self.outputs.push_back(CallOutput::Event(Event::CallEnded(record)));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::base::ids::{CallKey, QuestionId, TrunkId};
 use crate::base::pii::Pii;
 use crate::call::{AnswerEnd, CallRecord, Digits, Question, Route};
+use crate::leg::browser::offer::BrowserOffer;
 use crate::leg::end_reason::EndReason;
 use crate::media::clip::Language;
 use crate::media::clip::prompt::PromptId;
@@ -34,6 +35,13 @@ pub enum Event {
         digits: Pii<Digits>,
         /// How it ended.
         end: AnswerEnd,
+    },
+    /// A browser's offer was answered ([`Command::JoinFromBrowser`]), or there will be no call.
+    BrowserAnswered {
+        /// Of the command.
+        ticket: u64,
+        /// The call and our SDP answer, or why not.
+        answer: Result<(CallKey, String), EndReason>,
     },
     /// The call was answered (200 sent, or received for calls of ours).
     CallAnswered(CallKey),
@@ -100,6 +108,23 @@ pub enum Command {
         keys: Option<(Duration, Digits)>,
         /// Nothing of ours plays to the far side: no words, chimes or music (the test phone).
         quiet: bool,
+    },
+    /// A browser wants into a room; answered by [`Event::BrowserAnswered`]. The call is over, and its record told, when
+    /// the browser says goodbye, is silent for 15 s, or has no keys within 20 s.
+    JoinFromBrowser {
+        /// Comes back with the answer.
+        ticket: u64,
+        /// What it offered.
+        offer: Box<BrowserOffer>,
+        /// Room to join.
+        route: Box<Route>,
+    },
+    /// Mute a caller, or let him speak again.
+    Mute {
+        /// The call.
+        call: CallKey,
+        /// True: nothing of his goes into the room.
+        muted: bool,
     },
     /// Take no new calls.
     Drain,

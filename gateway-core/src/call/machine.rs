@@ -22,6 +22,7 @@ use crate::base::rng::Rng;
 use crate::base::time::Why;
 use crate::base::timers::{Timers, earliest};
 use crate::call::asking::Asking;
+use crate::call::browser::BrowserSeat;
 use crate::call::event::Event;
 use crate::call::keys::{KeyFilter, Menu};
 use crate::call::snapshot::CallSnapshot;
@@ -40,6 +41,7 @@ use crate::media::dtmf::{Key, KeySource};
 use crate::media::quality::LegReport;
 use crate::rtp::session::RtpSession;
 use crate::sip::endpoint::{OutgoingInvite, UaCommand, UaEvent};
+use crate::webrtc::TransportEvent;
 
 /// The owner answers a question within this, or the call ends.
 pub const OWNER_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
@@ -86,6 +88,8 @@ pub enum CallInput {
     Report(LegReport),
     /// From the shard: the trunk leg is off, with its last figures.
     TrunkDetached(LegReport),
+    /// From the shard: what a browser's line met.
+    Line(TransportEvent),
     /// From the shard: its work panicked.
     Failed,
     /// From the backend: a step on the way in.
@@ -193,7 +197,9 @@ pub struct Call {
     pub(super) story: Story,
     pub(super) stage: Stage,
     pub(super) reason: Option<EndReason>,
+    /// The front leg of a phone; of a browser it is in `browser`.
     pub(super) trunk: Option<TrunkSignal>,
+    pub(super) browser: BrowserSeat,
     pub(super) session: Option<RtpSession>,
     pub(super) timers: Timers<Timer>,
     pub(super) sound: Sound,
@@ -232,6 +238,7 @@ impl Call {
         rng: Rng,
     ) -> Self {
         let sound = Sound::new(key, settings.clips.clone());
+        let browser = BrowserSeat::new(&birth);
         Self {
             key,
             shard,
@@ -241,6 +248,7 @@ impl Call {
             stage: Stage::Opening(Some(birth)),
             reason: None,
             trunk: None,
+            browser,
             session: None,
             timers: Timers::default(),
             sound,
@@ -283,6 +291,7 @@ impl Call {
             CallInput::Silent => self.end(at, EndReason::MediaTimeout),
             CallInput::Report(report) => self.story.report = report,
             CallInput::TrunkDetached(report) => self.trunk_detached(at, report),
+            CallInput::Line(event) => self.line_event(event),
             CallInput::Failed => self.end(at, EndReason::Bug),
             CallInput::Progress(step) => self.join_progress(at, step),
             CallInput::Joined(facts) => self.joined(at, facts),
@@ -350,6 +359,11 @@ impl Call {
         matches!(self.stage, Stage::Over)
     }
 
+    /// Its trunk.
+    pub fn trunk_id(&self) -> TrunkId {
+        self.story.trunk
+    }
+
     /// Its shard.
     pub fn shard(&self) -> ShardId {
         self.shard
@@ -389,6 +403,7 @@ impl Call {
                 self.enter(Stage::Calling, "ports open");
                 self.dial(*dialling, offer);
             }
+            Some(Birth::Browser(birth)) => self.browser_opened(at, address, *birth),
             None => {}
         }
     }
@@ -425,6 +440,7 @@ impl Call {
     /// Everything our children have to say.
     pub(super) fn drain(&mut self, at: Moment) {
         self.drain_trunk(at);
+        self.drain_browser(at);
         while let Some(output) = self.sound.poll_output() {
             if self.is_attached && !self.is_quiet {
                 self.outputs.push_back(CallOutput::Media(output));
@@ -453,7 +469,7 @@ impl Call {
         }
     }
 
-    fn configure(&mut self, session: RtpSession) {
+    pub(super) fn configure(&mut self, session: RtpSession) {
         if matches!(self.stage, Stage::Closing | Stage::Over) {
             return;
         }
@@ -462,6 +478,9 @@ impl Call {
             let config = TrunkMediaConfig { silence_timeout: self.settings.media_timeout };
             let half = TrunkMedia::new(self.key, config, self.rng.fork("media"));
             self.media(ToMedia::AttachTrunk { call: self.key, half });
+            if let Some(line) = self.browser.take_line() {
+                self.media(ToMedia::AttachLine { call: self.key, line });
+            }
         }
         let path = AudioPath::new(&session);
         let session_box = Box::new(session.clone());
@@ -498,7 +517,7 @@ impl Call {
         self.drain_trunk(at);
     }
 
-    fn mark_answered(&mut self, at: Moment) {
+    pub(super) fn mark_answered(&mut self, at: Moment) {
         self.story.answered = Some(at);
         self.story.status = Some(200);
         self.outputs.push_back(CallOutput::Event(Event::CallAnswered(self.key)));
@@ -514,7 +533,7 @@ impl Call {
         self.timers.set(Timer::Length, until.max(now));
     }
 
-    fn become_audible(&mut self, at: Moment) {
+    pub(super) fn become_audible(&mut self, at: Moment) {
         if self.is_audible || self.session.is_none() {
             return;
         }

@@ -1,6 +1,7 @@
 //! Floor 4: one call, from INVITE to CDR: one trunk leg and at most one conference leg. Start reading in [`machine`].
 
 pub mod asking;
+pub mod browser;
 mod ending;
 pub mod event;
 pub mod keys;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::base::ids::{DialogKey, TrunkId};
 use crate::base::pii::Pii;
 use crate::base::time::WallClock;
+use crate::call::browser::BrowserBirth;
 use crate::call::{CallDirection, Digits, Moment, Route};
 use crate::media::quality::LegReport;
 use crate::sip::endpoint::InviteFacts;
@@ -40,6 +41,8 @@ pub enum Birth {
     },
     /// We call.
     Dialled(Box<Dialling>),
+    /// A browser wants to join.
+    Browser(Box<BrowserBirth>),
 }
 
 /// Who called whom, and when what happened: the CDR in the making.
@@ -72,6 +75,9 @@ impl Story {
                 dialling.from_user.clone(),
                 Pii::new(dialling.target.clone()),
             ),
+            Birth::Browser(_) => {
+                (CallDirection::Inbound, String::new(), Pii::default(), Pii::default())
+            }
         };
         Self {
             direction,

@@ -282,6 +282,15 @@ impl Call {
         }
     }
 
+    /// The owner mutes the caller, or lets him speak again (a browser's button). Before the room there is nothing to mute.
+    pub fn mute_by_owner(&mut self, at: Moment, muted: bool) {
+        if self.seat.is_some() && self.is_muted != muted {
+            self.mute(muted);
+            self.outputs.push_back(CallOutput::Leg(LegCommand::Mute(muted)));
+        }
+        self.drain(at);
+    }
+
     fn mute(&mut self, muted: bool) {
         self.is_muted = muted;
         self.media(ToMedia::Mute { call: self.key, muted: muted || self.is_held });

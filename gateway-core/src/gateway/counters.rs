@@ -11,6 +11,10 @@ crate::counters! {
         calls_without_port,
         /// RTP ports that another program had taken.
         ports_not_bound,
+        /// Browsers that asked to join.
+        browsers_asked,
+        /// Browsers refused because there are too many, or because the gateway is draining or busy.
+        browsers_refused,
         /// Calls that asked for a backend that is not there.
         backends_unknown,
         /// Events for calls that were over.

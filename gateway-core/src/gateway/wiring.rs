@@ -42,7 +42,8 @@ impl Gateway {
             UaEvent::Invited { dialog, trunk, facts, offer } => {
                 let listener = facts.listener;
                 let birth = Birth::Invited { dialog, facts, offer };
-                let key = self.call_born(now, trunk, listener, birth);
+                let addresses = self.addresses(listener);
+                let key = self.call_born(now, trunk, addresses, birth);
                 self.dialogs.insert(dialog, key);
             }
             UaEvent::TrunkState { trunk, up } => {
@@ -84,11 +85,15 @@ impl Gateway {
                     self.backends[place.backend].1.handle_input(now, input);
                 }
             }
+            FromMedia::Line { call, event } => {
+                self.tell_call(now, call, CallInput::Line(event));
+            }
             FromMedia::Failed(call) => {
                 warn!(call = %call, "the media leg of this call failed; the call ends");
                 self.tell_call(now, call, CallInput::Failed);
             }
             FromMedia::ConferenceDetached { .. }
+            | FromMedia::LineDetached { .. }
             | FromMedia::Replaced { .. }
             | FromMedia::RoomClosed { .. } => {}
         }

@@ -70,6 +70,8 @@ pub struct MemberSnapshot {
     pub waiting: bool,
     /// He muted himself.
     pub muted: bool,
+    /// He speaks now (an embedded room knows; others never say so).
+    pub speaking: bool,
     /// His hand is up.
     pub hand_raised: bool,
 }

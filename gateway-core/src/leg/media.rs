@@ -12,6 +12,7 @@ use arrayvec::ArrayVec;
 
 use crate::base::ids::{CallKey, PlayToken, RoomKey};
 use crate::base::time::Why;
+use crate::leg::browser::line::BrowserLine;
 use crate::leg::trunk::media::TrunkMedia;
 use crate::media::clip::Clip;
 use crate::media::codec::CodecKind;
@@ -39,6 +40,14 @@ pub enum ToMedia {
         call: CallKey,
         /// The media half.
         half: Box<TrunkMedia>,
+    },
+    /// The line of a browser: the call's packets come and go through it from now on. Between `AttachTrunk` and the first
+    /// `Configure`, so that nothing leaves unprotected; goes home with the trunk leg.
+    AttachLine {
+        /// The call.
+        call: CallKey,
+        /// The line.
+        line: Box<BrowserLine>,
     },
     /// The conference leg of a call whose trunk leg is attached: sound flows from now on.
     AttachConference {
@@ -108,6 +117,7 @@ impl ToMedia {
             Self::OpenRoom { .. } | Self::CloseRoom(_) => None,
             Self::DetachConference(call) | Self::DetachTrunk(call) => Some(*call),
             Self::AttachTrunk { call, .. }
+            | Self::AttachLine { call, .. }
             | Self::AttachConference { call, .. }
             | Self::Conference { call, .. }
             | Self::Configure { call, .. }
@@ -187,6 +197,20 @@ pub enum FromMedia {
         half: Box<TrunkMedia>,
         /// Last figures.
         report: LegReport,
+    },
+    /// What a browser's line met.
+    Line {
+        /// The call.
+        call: CallKey,
+        /// What.
+        event: TransportEvent,
+    },
+    /// The line of a browser, to be dropped.
+    LineDetached {
+        /// The call.
+        call: CallKey,
+        /// The line.
+        line: Box<BrowserLine>,
     },
     /// The conference half, to be dropped.
     ConferenceDetached {
@@ -275,6 +299,8 @@ pub enum ConferenceEvent {
     Connected,
     /// Its transport is lost.
     Lost,
+    /// The member began or ceased to speak, where this half knows.
+    Speaking(bool),
     /// Anything else of a bridge leg's transport.
     Transport(TransportEvent),
 }

@@ -1,6 +1,7 @@
 //! Floor 3: legs. One side of a call, in two halves with one key: signal (in `call`) and media (in `shard`).
 
 pub mod backend;
+pub mod browser;
 pub mod end_reason;
 pub mod jitsi;
 pub mod loopback;

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use super::leg::{Leg, Seat};
-use super::{PHASES, Room, Shard, guarded, room_of, wall_at};
+use super::leg::{Leg, Seat, protect};
+use super::{Leaving, PHASES, Room, Shard, guarded, room_of, wall_at};
 use crate::base::ids::{CallKey, PlayToken, RoomKey};
+use crate::leg::browser::line::BrowserLine;
 use crate::leg::media::{
     ConferenceCommand, ConferenceMedia, FromMedia, MediaOutputs, Playlist, ToMedia,
 };
@@ -19,6 +20,7 @@ impl Shard {
             ToMedia::OpenRoom { room, ingress } => self.open_room(room, ingress),
             ToMedia::CloseRoom(room) => self.close_room(room),
             ToMedia::AttachTrunk { call, half } => self.attach_trunk(now, call, half),
+            ToMedia::AttachLine { call, line } => self.attach_line(now, call, line),
             ToMedia::AttachConference { call, room, half } => {
                 self.attach_conference(now, call, room, half);
             }
@@ -67,11 +69,22 @@ impl Shard {
             self.next_tick = now;
         }
         let phase = self.least_busy_phase();
-        let leg = Leg { trunk: Some(half), seat: None, phase, failed: false, queued: false };
+        let leg =
+            Leg { trunk: Some(half), line: None, seat: None, phase, failed: false, queued: false };
         if let Some(old) = self.legs.insert(call, leg) {
             debug_assert!(false, "a call has one trunk leg");
             self.send_home(call, old);
         }
+    }
+
+    fn attach_line(&mut self, now: Instant, call: CallKey, line: Box<BrowserLine>) {
+        let Some(leg) = self.legs.get_mut(call).filter(|leg| !leg.failed) else {
+            return self.outputs.push(FromMedia::LineDetached { call, line });
+        };
+        debug_assert!(leg.line.is_none(), "a call has one line");
+        let line = leg.line.insert(line);
+        let done = guarded(|| line.handle_timeout(now));
+        self.after(call, done);
     }
 
     fn attach_conference(
@@ -123,7 +136,15 @@ impl Shard {
         let Some(mut leg) = self.legs.remove(call) else { return };
         if let Some(trunk) = leg.trunk.as_mut().filter(|_| !leg.failed) {
             let (wall, outputs) = (wall_at(self.wall, now), &mut self.outputs);
-            leg.failed = guarded(|| trunk.close(now, wall, outputs)).is_none();
+            let line = &mut leg.line;
+            let close = || {
+                trunk.close(now, wall, outputs);
+                if let Some(line) = line {
+                    protect(trunk, line);
+                    line.close(now);
+                }
+            };
+            leg.failed = guarded(close).is_none();
         }
         self.send_home(call, leg);
     }
@@ -131,9 +152,19 @@ impl Shard {
     /// At once, or after its last datagram.
     fn send_home(&mut self, call: CallKey, leg: Leg) {
         let Some(half) = leg.trunk else { return };
-        if half.has_output() && !leg.failed {
-            self.leaving.push_back((call, half));
-            return;
+        let line = leg.line;
+        let has_output = line.as_ref().map_or(half.has_output(), |line| line.has_output());
+        let leaving = Leaving { call, half, line };
+        if has_output && !leg.failed {
+            self.leaving.push_back(leaving);
+        } else {
+            self.gone_home(leaving);
+        }
+    }
+
+    pub(super) fn gone_home(&mut self, Leaving { call, half, line }: Leaving) {
+        if let Some(line) = line {
+            self.outputs.push(FromMedia::LineDetached { call, line });
         }
         let report = half.report(None);
         self.past.add(half.counters());

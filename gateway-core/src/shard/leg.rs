@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::base::ids::{CallKey, RoomKey};
 use crate::base::time::WallClock;
+use crate::leg::browser::line::{self, BrowserLine};
 use crate::leg::media::{
     ConferenceCommand, ConferenceMedia, FromMedia, MediaOutputs, SocketKind, Transmit,
 };
@@ -16,6 +17,8 @@ use crate::rtp::session::RtpSession;
 pub(super) struct Leg {
     /// Always there; taken out only together with the leg.
     pub(super) trunk: Option<Box<TrunkMedia>>,
+    /// Between the socket and the trunk half, where the peer is a browser.
+    pub(super) line: Option<Box<BrowserLine>>,
     pub(super) seat: Option<Seat>,
     /// Which of the four ticks of a period makes its frame.
     pub(super) phase: u8,
@@ -52,7 +55,12 @@ impl Leg {
             }
             return;
         }
-        let speech = trunk.handle_packet(now, socket, from, bytes, outputs);
+        let speech = match &mut self.line {
+            None => trunk.handle_packet(now, socket, from, bytes, outputs),
+            Some(line) => line
+                .receive(now, from, bytes)
+                .and_then(|bytes| trunk.handle_packet(now, socket, line::PEER, bytes, outputs)),
+        };
         if let (Some(speech), Some(seat), Some(ingress)) = (speech, seat, ingress) {
             seat.half.push_uplink(now, speech, ingress);
         }
@@ -69,6 +77,12 @@ impl Leg {
         outputs: &mut MediaOutputs,
     ) {
         let Some(trunk) = &mut self.trunk else { return };
+        if let Some(line) = &mut self.line {
+            line.handle_timeout(now);
+            while let Some(event) = line.poll_event() {
+                outputs.push(FromMedia::Line { call, event });
+            }
+        }
         if let (Some(seat), Some(ingress)) = (&mut self.seat, ingress.as_deref_mut()) {
             seat.run_timers(now, call, ingress, outputs);
         }
@@ -169,12 +183,27 @@ impl Leg {
 
     pub(super) fn has_output(&self) -> bool {
         self.trunk.as_ref().is_some_and(|trunk| trunk.has_output())
+            || self.line.as_ref().is_some_and(|line| line.has_output())
             || self.seat.as_ref().is_some_and(|seat| seat.half.has_output())
     }
 
     pub(super) fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
         let trunk = self.trunk.as_mut()?;
-        trunk.poll_transmit(buffer).or_else(|| self.seat.as_mut()?.half.poll_transmit(buffer))
+        let front = match &mut self.line {
+            None => trunk.poll_transmit(buffer),
+            Some(line) => {
+                protect(trunk, line);
+                line.poll_transmit(buffer)
+            }
+        };
+        front.or_else(|| self.seat.as_mut()?.half.poll_transmit(buffer))
+    }
+}
+
+/// What the trunk half wants to send goes into the line.
+pub(super) fn protect(trunk: &mut TrunkMedia, line: &mut BrowserLine) {
+    while let Some(Transmit { length, .. }) = trunk.poll_transmit(line.room()) {
+        line.send(length);
     }
 }
 

@@ -21,6 +21,7 @@ use slotmap::SecondaryMap;
 use self::leg::Leg;
 use crate::base::ids::{CallKey, RoomKey};
 use crate::base::time::{Tick, WallClock, Why};
+use crate::leg::browser::line::BrowserLine;
 use crate::leg::media::{ConferenceMedia, FromMedia, MediaOutputs, SocketKind, Transmit};
 use crate::leg::trunk::media::{MediaCounters, TrunkMedia};
 use crate::media::ingress::Ingress;
@@ -60,7 +61,7 @@ pub struct Shard {
     /// Sorted by key.
     rooms: Vec<Room>,
     /// Detached halves with a last datagram to send.
-    leaving: VecDeque<(CallKey, Box<TrunkMedia>)>,
+    leaving: VecDeque<Leaving>,
     /// The same of conference halves.
     leaving_seats: VecDeque<(CallKey, Box<dyn ConferenceMedia>)>,
     /// Calls with datagrams to send, each once.
@@ -72,6 +73,13 @@ pub struct Shard {
     counters: ShardCounters,
     /// Of legs that are gone.
     past: MediaCounters,
+}
+
+/// A trunk half on its way home, with its line if it has one.
+struct Leaving {
+    call: CallKey,
+    half: Box<TrunkMedia>,
+    line: Option<Box<BrowserLine>>,
 }
 
 /// A room on this shard.
@@ -159,15 +167,16 @@ impl Shard {
                 self.outputs.push(FromMedia::ConferenceDetached { call, half });
             }
         }
-        while let Some((call, half)) = self.leaving.front_mut() {
-            let call = *call;
-            if let Some(transmit) = half.poll_transmit(buffer) {
-                return Some((call, transmit));
+        while let Some(Leaving { call, half, line }) = self.leaving.front_mut() {
+            let transmit = match line {
+                None => half.poll_transmit(buffer),
+                Some(line) => line.poll_transmit(buffer),
+            };
+            if let Some(transmit) = transmit {
+                return Some((*call, transmit));
             }
-            if let Some((call, half)) = self.leaving.pop_front() {
-                let report = half.report(None);
-                self.past.add(half.counters());
-                self.outputs.push(FromMedia::TrunkDetached { call, half, report });
+            if let Some(leaving) = self.leaving.pop_front() {
+                self.gone_home(leaving);
             }
         }
         None

@@ -2,6 +2,7 @@
 //! Whole calls run from INVITE to record without a socket, a thread or a real second.
 #![allow(dead_code, reason = "each test file uses what it needs")]
 
+pub mod browser;
 pub mod phone;
 
 use std::net::SocketAddr;
@@ -13,8 +14,11 @@ use gateway_core::base::pii::Pii;
 use gateway_core::base::rng::Rng;
 use gateway_core::base::time::WallClock;
 use gateway_core::call::{CallRecord, Question, Route};
-use gateway_core::gateway::{Command, Event, Gateway, GatewayConfig, Input, Output};
+use gateway_core::gateway::{
+    BrowserSettings, Command, Event, Gateway, GatewayConfig, Input, Output,
+};
 use gateway_core::leg::backend::{Role, RoomName, RoomPolicy};
+use gateway_core::leg::browser::signal::LineKind;
 use gateway_core::leg::end_reason::EndReason;
 use gateway_core::leg::loopback::signal::Loopback;
 use gateway_core::leg::media::SocketKind;
@@ -26,6 +30,7 @@ use gateway_core::shard::{Shard, ShardConfig};
 use gateway_core::sip::endpoint::{EndpointConfig, TransportInput, TransportOutput};
 use gateway_core::sip::trunk::{ListenerConfig, SipTransport, TrunkConfig, UnknownSource};
 
+use self::browser::Browser;
 use self::phone::Phone;
 
 pub const OURS: &str = "203.0.113.1:5060";
@@ -38,6 +43,7 @@ pub struct World {
     pub now: Instant,
     started: Instant,
     pub phones: Vec<Phone>,
+    pub browsers: Vec<Browser>,
     pub events: Vec<Event>,
     pub records: Vec<CallRecord>,
     /// Ports that another program holds: binding them fails.
@@ -125,6 +131,11 @@ fn config() -> GatewayConfig {
         call_length_max: secs(3_600),
         clips: Arc::new(ClipLibrary::default()),
         conference: Default::default(),
+        browsers: BrowserSettings {
+            browsers_max: 2,
+            line: LineKind::Plain,
+            ..BrowserSettings::default()
+        },
         backends: vec![("echo".into(), Box::new(Loopback::new()))],
     }
 }
@@ -141,12 +152,14 @@ impl World {
         let now = Instant::now();
         let mut gateway = Gateway::new(config, now, Rng::from_number(7));
         gateway.handle_input(now, Input::WallClock(WallClock { unix: secs(1_795_000_000) }));
+        gateway.handle_input(now, Input::Certificate(Arc::new(browser::certificate())));
         Self {
             gateway,
             shard: Shard::new(ShardConfig { calls_max: 32, rooms_max: 32 }, now),
             now,
             started: now,
             phones: Vec::new(),
+            browsers: Vec::new(),
             events: Vec::new(),
             records: Vec::new(),
             taken_ports: Vec::new(),
@@ -212,7 +225,8 @@ impl World {
             let gateway = self.gateway.poll_timeout().map(|(at, _)| at);
             let shard = self.shard.poll_timeout().map(|(at, _)| at);
             let phones = self.phones.iter().filter_map(Phone::poll_timeout).min();
-            let next = [gateway, shard, phones].into_iter().flatten().min();
+            let browsers = self.browsers.iter().filter_map(Browser::poll_timeout).min();
+            let next = [gateway, shard, phones, browsers].into_iter().flatten().min();
             let next = next.filter(|at| *at <= end);
             let Some(next) = next else { break };
             self.now = self.now.max(next);
@@ -222,6 +236,9 @@ impl World {
             }
             if phones.is_some_and(|at| at <= now) {
                 self.phones.iter_mut().for_each(|phone| phone.handle_timeout(now));
+            }
+            if browsers.is_some_and(|at| at <= now) {
+                self.browsers.iter_mut().for_each(|browser| browser.handle_timeout(now));
             }
             self.settle();
             if self.shard.poll_timeout().is_some_and(|(at, _)| at <= now) {
@@ -249,11 +266,21 @@ impl World {
                 if transmit.socket == SocketKind::TrunkRtp {
                     let bytes = &buffer[..transmit.length];
                     self.phones.iter_mut().for_each(|it| it.rtp_arrived(from, transmit.to, bytes));
+                    let now = self.now;
+                    self.browsers
+                        .iter_mut()
+                        .for_each(|it| it.arrived(now, from, transmit.to, bytes));
                 }
             }
             while let Some(event) = self.shard.poll_output() {
                 quiet = false;
                 self.gateway.handle_input(self.now, Input::FromMedia(ShardId(0), event));
+            }
+            for browser in 0..self.browsers.len() {
+                while let Some((from, to, bytes)) = self.browsers[browser].poll_output() {
+                    quiet = false;
+                    self.phone_said(from, to, &bytes);
+                }
             }
             for phone in 0..self.phones.len() {
                 while let Some((from, to, bytes)) = self.phones[phone].poll_output() {
@@ -324,6 +351,10 @@ impl World {
                     self.ask(*call, question.0 + 1, &[PromptId::PinWrong, PromptId::EnterPin]);
                 }
             }
+            (Event::BrowserAnswered { ticket, answer }, _) => {
+                let now = self.now;
+                self.browsers[*ticket as usize].answered(now, answer);
+            }
             (Event::CallEnded(record), _) => self.records.push((**record).clone()),
             _ => {}
         }
@@ -362,6 +393,24 @@ impl World {
             length_max: owner.length_max,
             note: Some("pin-1".into()),
         })
+    }
+
+    /// A browser asks to join, and plays a tone of `hz` once it is connected. Gives its number.
+    pub fn browser(&mut self, hz: f64) -> usize {
+        self.browser_with(hz, |_| {})
+    }
+
+    /// One that is changed first.
+    pub fn browser_with(&mut self, hz: f64, change: impl FnOnce(&mut Browser)) -> usize {
+        let number = self.browsers.len();
+        let mut browser = Browser::new(number, hz);
+        change(&mut browser);
+        self.browsers.push(browser);
+        let offer = Box::new(self.browsers[number].offer());
+        let owner = self.owner.clone().unwrap_or_default();
+        let route = self.route_of(&owner);
+        self.command(Command::JoinFromBrowser { ticket: number as u64, offer, route });
+        number
     }
 
     /// The gateway calls a phone, which answers, and joins it to the room.

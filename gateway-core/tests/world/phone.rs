@@ -381,7 +381,7 @@ pub fn header(text: &str, name: &str) -> String {
 }
 
 /// Share of the power of 8 kHz PCM that lies in the sine of `hz`, by projection on sine and cosine.
-fn power_share(pcm: &[i16], hz: f64) -> f64 {
+pub fn power_share(pcm: &[i16], hz: f64) -> f64 {
     let turn = std::f64::consts::TAU * hz / 8_000.0;
     let (mut cosine, mut sine, mut power) = (0.0, 0.0, 0.0);
     for (n, sample) in pcm.iter().enumerate() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use gateway_core::base::pii::Pii;
 use gateway_core::base::rng::Rng;
 use gateway_core::base::time::WallClock;
 use gateway_core::io::wall_clock;
@@ -13,6 +14,7 @@ use gateway_core::leg::backend::{Role, RoomName};
 use crate::config::Config;
 use crate::pin::sqlite::SqliteRegistry;
 use crate::pin::{NewPin, Pin, PinRegistry, RegistryError, key};
+use crate::web::link;
 
 /// Where the demo runs.
 #[derive(Debug, Args)]
@@ -51,8 +53,8 @@ impl Demo {
     }
 
     /// Draws PINs and says what to do next.
-    pub fn words(&self, config: &Config) -> Result<String, String> {
-        let (guest, host) = self.pins(config).map_err(|error| error.to_string())?;
+    pub fn words(&self, config: &Config) -> Result<Said, String> {
+        let (guest, host, link) = self.ways_in(config).map_err(|error| error.to_string())?;
         let Self { sip_port: port, http_port, .. } = self;
         let grouped = |pin: &Pin| {
             let digits: Vec<char> = pin.digits.reveal().chars().collect();
@@ -65,6 +67,8 @@ impl Demo {
             out,
             "\n  WeeBee is running. Dial   sip:pin@127.0.0.1:{port}   (UDP or TCP)\n\
              \x20 PIN of the room \"tea\":   {}   then #      (host PIN: {})\n\n\
+             \x20 Join by browser, one click:\n\
+             \x20   {link}\n\n\
              \x20 Without any phone, in another terminal (twice, and the two hear each other):\n\
              \x20   {} call sip:pin@127.0.0.1:{port} --pin {} --duration 20\n\n\
              \x20 From an Asterisk on this host:\n\
@@ -87,10 +91,11 @@ impl Demo {
             program(),
             self.config.display(),
         );
-        Ok(out)
+        Ok(Said { words: out, pin: Pii::new(grouped(&guest)) })
     }
 
-    fn pins(&self, config: &Config) -> Result<(Pin, Pin), RegistryError> {
+    /// PINs of guests and hosts, and the link of guests.
+    fn ways_in(&self, config: &Config) -> Result<(Pin, Pin, String), RegistryError> {
         let mut registry = SqliteRegistry::open(&config.pin.file, &config.pin.key_file)?;
         let seed = key::entropy().map_err(|error| RegistryError::Key {
             file: config.pin.key_file.clone(),
@@ -99,9 +104,12 @@ impl Demo {
         })?;
         let mut rng = Rng::from_seed(seed);
         let wall = wall_clock();
+        let until = (wall.unix + DAY).as_secs();
+        let url = config.browser.as_ref().map_or("", |browser| &browser.url);
+        let link = link::link(url, registry.key(), &room(), Role::Guest, until);
         let mut pin = |role| {
             let new = NewPin {
-                room: RoomName::new("tea").expect("three letters"),
+                room: room(),
                 role,
                 language: None,
                 expires: Some(WallClock { unix: wall.unix + DAY }),
@@ -110,8 +118,22 @@ impl Demo {
             };
             registry.add(&new, wall, &mut rng)
         };
-        Ok((pin(Role::Guest)?, pin(Role::Host)?))
+        Ok((pin(Role::Guest)?, pin(Role::Host)?, link))
     }
+}
+
+/// What the demo says.
+#[derive(Debug)]
+pub struct Said {
+    /// To the person who started it.
+    pub words: String,
+    /// The PIN of guests, in groups.
+    pub pin: Pii<String>,
+}
+
+/// The demo's room.
+pub fn room() -> RoomName {
+    RoomName::new("tea").expect("three letters")
 }
 
 /// How this program was called, for lines to be copied.
@@ -130,10 +152,14 @@ fn configuration(sip_port: u16, http_port: u16) -> String {
          name = \"this-host\"\n\
          sources = [\"127.0.0.0/8\"]\n\
          [rtp]\n\
-         ports = \"20000-20199\"\n\
+         ports = \"20000-20399\"\n\
          [http]\n\
          listen = \"127.0.0.1:{http_port}\"\n\
-         rooms = \"name\"\n"
+         rooms = \"name\"\n\
+         [browser]\n\
+         enabled = true\n\
+         browsers_max = 50\n\
+         dial_in = \"sip:pin@127.0.0.1:{sip_port}\"\n"
     )
 }
 
@@ -153,8 +179,14 @@ mod tests {
         let demo = Demo::prepare(&at).expect("writable");
         let config = crate::config::load(&demo.config).expect("valid");
         assert_eq!(config.sip.listeners[0].bind.port(), 5070);
-        let words = demo.words(&config).expect("PINs are drawn");
-        for part in ["sip:pin@127.0.0.1:5070", "--pin ", "Dial(SIP/weebee/pin", ":8789/calls"] {
+        let words = demo.words(&config).expect("PINs are drawn").words;
+        for part in [
+            "sip:pin@127.0.0.1:5070",
+            "--pin ",
+            "Dial(SIP/weebee/pin",
+            ":8789/calls",
+            ":8789/room/tea#g-",
+        ] {
             assert!(words.contains(part), "{part} in {words}");
         }
         let mut registry =

@@ -1,10 +1,11 @@
-//! The command line: `weebee run | check | config | pin | calls | call`. Texts for people go to standard output,
+//! The command line: `weebee run | check | config | pin | link | calls | call`. Texts for people go to standard output,
 //! complaints to standard error. Exit codes: 64 the configuration or command line cannot be used, 1 it did not work.
 
 mod call;
 mod calls;
 mod check;
 mod demo;
+mod link;
 mod pin;
 mod run;
 
@@ -42,6 +43,8 @@ enum Command {
     /// Add, list or revoke PINs.
     #[command(subcommand)]
     Pin(pin::PinCommand),
+    /// Print a link by which browsers join a room, without a PIN, until it expires.
+    Link(link::LinkArguments),
     /// List the live calls of a running gateway.
     Calls(calls::CallsArguments),
     /// Call a SIP URI with a test phone and tell how it sounds.
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Config { reference: true, .. } => print(&docgen::reference_page()),
         Command::Config { .. } => print(&docgen::commented_default()),
         Command::Pin(command) => pin::run(command),
+        Command::Link(arguments) => link::run(&arguments),
         Command::Calls(arguments) => calls::run(&arguments),
         Command::Call(arguments) => call::run(&arguments),
     }

@@ -129,7 +129,8 @@ fn add(arguments: &AddArguments) -> ExitCode {
     })
 }
 
-fn with_registry(
+/// Opens what the configuration names and works on it.
+pub(super) fn with_registry(
     config: &Path,
     work: impl FnOnce(&mut SqliteRegistry, &crate::config::Config) -> Result<ExitCode, String>,
 ) -> ExitCode {
@@ -169,12 +170,13 @@ fn listing(entries: &[PinEntry], wall: WallClock) -> String {
     out
 }
 
-fn room(text: &str) -> Result<RoomName, String> {
+/// A room's name as an argument.
+pub(super) fn room(text: &str) -> Result<RoomName, String> {
     RoomName::new(text).map_err(|error| error.to_string())
 }
 
 /// `90m`, `24h`, `7d` or `never`.
-fn life(text: &str) -> Result<Life, String> {
+pub(super) fn life(text: &str) -> Result<Life, String> {
     if text == "never" {
         return Ok(Life::Ever);
     }

@@ -16,6 +16,7 @@ use crate::config::typed::Log;
 use crate::config::{Config, EXIT_BAD_CONFIG};
 use crate::log::LogOut;
 use crate::rest::{self, Guard, Rest};
+use crate::web::Web;
 
 /// Arguments of `weebee run`.
 #[derive(Debug, Args)]
@@ -63,8 +64,14 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
         Ok(app) => app,
         Err(error) => return failed(error),
     };
+    let said = match demo.map(|demo| demo.words(config)).transpose() {
+        Ok(said) => said,
+        Err(error) => return failed(error),
+    };
     if let Some((listener, guard)) = http {
-        let rest = Rest::new(app.handle(), app.shared());
+        let pin = said.as_ref().map(|said| (demo::room(), said.pin.clone()));
+        let web = Web::new(app.handle(), app.shared(), config, pin);
+        let rest = Rest::new(app.handle(), app.shared()).with_web(web);
         tokio::spawn(async move {
             if let Err(error) = rest.serve(listener, guard).await {
                 tracing::error!(%error, "HTTP has ended");
@@ -74,11 +81,8 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
     for (listener, bound) in config.sip.listeners.iter().zip(app.listeners()) {
         tracing::info!(transport = ?listener.transport, address = %bound, "SIP listens");
     }
-    if let Some(demo) = demo {
-        match demo.words(config) {
-            Ok(words) => println!("{words}"),
-            Err(error) => return failed(error),
-        }
+    if let Some(said) = said {
+        println!("{}", said.words);
     }
     // A second signal ends at once: it drops the run, and with it the patience for calls in progress.
     tokio::select! {

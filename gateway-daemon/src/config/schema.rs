@@ -2,6 +2,8 @@
 //!
 //! A knob exists because two people need two values; each says what gets better and worse at its ends.
 
+use super::browser::BROWSER;
+
 /// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -74,7 +76,12 @@ const LANGUAGE_OR_NONE: &[&str] = &["", "en", "id", "pt-BR", "ru"];
 /// Names of the codecs we speak.
 pub const CODECS: &[&str] = &["opus", "g722", "pcmu", "pcma"];
 
-const fn key(name: &'static str, kind: Kind, default: &'static str, why: &'static str) -> KeyDecl {
+pub(super) const fn key(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    why: &'static str,
+) -> KeyDecl {
     KeyDecl { name, kind, default: Some(default), example: None, why }
 }
 
@@ -91,13 +98,13 @@ const fn shown(decl: KeyDecl, example: &'static str) -> KeyDecl {
     KeyDecl { example: Some(example), ..decl }
 }
 
-const fn whole(min: i64, max: i64, unit: &'static str) -> Kind {
+pub(super) const fn whole(min: i64, max: i64, unit: &'static str) -> Kind {
     Kind::Whole { min, max, unit }
 }
 
 /// All sections, in the order people read them.
 pub const SECTIONS: &[SectionDecl] =
-    &[SIP, TRUNK, RTP, DID, PIN, ROOM, ROOM_POLICY, JITSI, PROMPTS, HTTP, CDR, LOG];
+    &[SIP, TRUNK, RTP, DID, PIN, ROOM, ROOM_POLICY, JITSI, PROMPTS, HTTP, BROWSER, CDR, LOG];
 
 const SIP: SectionDecl = SectionDecl {
     name: "sip",

@@ -14,6 +14,7 @@ use gateway_core::sip::trunk::{
 };
 
 use super::Mistakes;
+use super::browser::Browser;
 use super::jitsi::Jitsi;
 use super::number::Pattern;
 use super::raw::{Raw, Section};
@@ -43,6 +44,8 @@ pub struct Config {
     pub prompts: Prompts,
     /// `[http]`.
     pub http: Http,
+    /// `[browser]`, where it is enabled.
+    pub browser: Option<Browser>,
     /// `[cdr]`.
     pub cdr: Cdr,
     /// `[log]`.
@@ -226,6 +229,7 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
     let pin = judge.pin(raw.one("pin"));
     let rooms = judge.rooms(raw);
     let http = judge.http(raw.one("http"));
+    let browser = judge.browser(raw);
     let jitsi = judge.conferences(raw);
     let prompts = judge.prompts(raw.one("prompts"));
     judge.together(raw);
@@ -239,6 +243,7 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
         jitsi: jitsi?,
         prompts,
         http: http?,
+        browser: browser?,
         cdr: judge.cdr(raw.one("cdr")),
         log: log(raw.one("log")),
     })
@@ -421,15 +426,21 @@ impl Judge<'_> {
         let section = raw.one("rtp");
         let ports = self.keep(section, "ports", ports(section.text("ports")))?;
         let pairs = u64::from(ports.1 - ports.0).div_ceil(2);
-        let calls = raw.one("sip").whole("calls_max");
+        let browser = raw.one("browser");
+        let browsers = if browser.flag("enabled") { browser.whole("browsers_max") } else { 0 };
+        let calls = raw.one("sip").whole("calls_max") + browsers;
         if pairs < calls {
             let last = u64::from(ports.0) + calls * 2 - 1;
             let remedy = match last {
                 ..=65_535 => format!("write \"{}-{last}\"", ports.0),
                 _ => "start lower".to_owned(),
             };
+            let limit = match browsers {
+                0 => "[sip] calls_max",
+                _ => "[sip] calls_max with [browser] browsers_max",
+            };
             let what = format!(
-                "{:?} has room for {pairs} calls, [sip] calls_max is {calls}; {remedy}, or lower calls_max",
+                "{:?} has room for {pairs} calls, {limit} is {calls}; {remedy}, or lower calls_max",
                 section.text("ports"),
             );
             self.say(section, "ports", what);

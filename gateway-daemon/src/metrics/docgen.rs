@@ -42,6 +42,7 @@ pub async fn core_counters() -> Result<Vec<(String, String)>, String> {
         call_length_max: Duration::from_secs(60),
         clips: Arc::new(ClipLibrary::embedded().map_err(|error| error.to_string())?),
         conference: Default::default(),
+        browsers: Default::default(),
         backends: Vec::new(),
     };
     let running =

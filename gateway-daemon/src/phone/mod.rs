@@ -72,6 +72,7 @@ impl Phone {
             call_length_max: Duration::from_secs(24 * 3_600),
             clips,
             conference: Default::default(),
+            browsers: Default::default(),
             backends: vec![(BACKEND.to_owned(), Box::new(backend))],
         })
     }

@@ -26,24 +26,33 @@ use crate::app::Shared;
 use crate::cdr::{direction, sound};
 use crate::metrics::{self, Sample};
 use crate::wall::rfc3339;
+use crate::web::Web;
 pub use guard::Guard;
+pub(crate) use guard::{bearer, names_this_host, same};
 
 /// What the pages are made from.
 #[derive(Clone)]
 pub struct Rest {
     handle: GatewayHandle,
     shared: Arc<Shared>,
+    web: Option<Web>,
 }
 
 impl Rest {
     /// Pages of a running gateway.
     pub fn new(handle: GatewayHandle, shared: Arc<Shared>) -> Self {
-        Self { handle, shared }
+        Self { handle, shared, web: None }
+    }
+
+    /// With the page for browsers, which has a guard of its own.
+    pub fn with_web(self, web: Option<Web>) -> Self {
+        Self { web, ..self }
     }
 
     /// Answers requests on `listener` for ever.
     pub async fn serve(self, listener: TcpListener, guard: Guard) -> std::io::Result<()> {
         let guard = Arc::new(guard);
+        let web = self.web.clone().map(Web::router).unwrap_or_default();
         let pages = Router::new()
             .route("/health", get(health))
             .route("/metrics", get(metrics_page))
@@ -52,7 +61,8 @@ impl Rest {
             .route("/calls/{id}/hangup", post(hang_up))
             .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such page; try /calls") })
             .layer(middleware::from_fn_with_state(guard, guard::check))
-            .with_state(self);
+            .with_state(self)
+            .merge(web);
         axum::serve(listener, pages).await
     }
 
@@ -73,7 +83,7 @@ impl Rest {
             "id": call.call.to_string(),
             "state": call.state,
             "direction": direction(call.direction),
-            "trunk": shared.trunks.get(usize::from(call.trunk.0)),
+            "trunk": shared.trunk(call.trunk),
             "caller": shared.shower.number(call.caller.reveal()),
             "dialled": shared.shower.number(call.dialled.reveal()),
             "room": call.room.as_ref().map(|room| shared.shower.room(room)),

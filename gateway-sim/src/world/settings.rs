@@ -38,6 +38,7 @@ pub(super) fn gateway(plan: &WorldPlan, clips: Arc<ClipLibrary>) -> GatewayConfi
         call_length_max: knobs.call_length_max,
         clips,
         conference: Default::default(),
+        browsers: Default::default(),
         backends: Vec::new(),
     }
 }

@@ -36,7 +36,10 @@ impl Mailbox {
         if self.held.len() >= EVENTS_PENDING_MAX {
             return false;
         }
-        let is_question = matches!(event, Event::RouteNeeded { .. } | Event::Answered { .. });
+        let is_question = matches!(
+            event,
+            Event::RouteNeeded { .. } | Event::Answered { .. } | Event::BrowserAnswered { .. }
+        );
         self.held.push_back(event);
         if is_question {
             self.hand_over();

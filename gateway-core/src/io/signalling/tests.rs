@@ -33,6 +33,7 @@ fn config(binds: &[(SocketAddr, SipTransport)]) -> GatewayConfig {
         call_length_max: Duration::from_secs(3_600),
         clips: Arc::new(ClipLibrary::default()),
         conference: Default::default(),
+        browsers: Default::default(),
         backends: Vec::new(),
     }
 }

@@ -57,6 +57,7 @@ struct Member {
     /// Waits for the host, until then.
     waits_until: Option<Instant>,
     is_muted: bool,
+    is_speaking: bool,
     has_hand_raised: bool,
 }
 
@@ -182,6 +183,7 @@ impl Backend for Rooms {
             seat: room.seats_given,
             waits_until: waits.then(|| now + room.policy.host_wait_max),
             is_muted: false,
+            is_speaking: false,
             has_hand_raised: false,
         });
         self.legs.insert(leg, name.clone());
@@ -197,9 +199,17 @@ impl Backend for Rooms {
     }
 
     fn handle_input(&mut self, _now: Instant, input: BackendInput) {
-        // It has no streams, and a connection is no news.
-        if let BackendInput::FromMedia(leg, ConferenceEvent::Lost) = input {
-            self.leave(leg, EndReason::NoResources);
+        match input {
+            BackendInput::FromMedia(leg, ConferenceEvent::Lost) => {
+                self.leave(leg, EndReason::NoResources);
+            }
+            BackendInput::FromMedia(leg, ConferenceEvent::Speaking(speaks)) => {
+                if let Some(member) = self.member_mut(leg) {
+                    member.is_speaking = speaks;
+                }
+            }
+            // It has no streams, and a connection is no news.
+            _ => {}
         }
     }
 
@@ -284,6 +294,7 @@ impl Member {
             label: self.label.clone(),
             waiting: self.waits_until.is_some(),
             muted: self.is_muted,
+            speaking: self.is_speaking && !self.is_muted,
             hand_raised: self.has_hand_raised,
         }
     }

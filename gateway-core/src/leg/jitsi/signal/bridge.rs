@@ -534,6 +534,7 @@ impl Session for BridgeSession {
                 }
             }
             ConferenceEvent::Lost => self.broken(now),
+            ConferenceEvent::Speaking(_) => {}
             ConferenceEvent::Transport(event) => self.transport_said(now, event),
         }
         self.drain();

@@ -545,6 +545,7 @@ impl Leg {
             label: self.ask.label.clone(),
             waiting: !self.was_settled,
             muted: self.moderation.is_muted(),
+            speaking: false,
             hand_raised: self.muc.own().hand_raised_ms.is_some(),
         }
     }
