@@ -2,7 +2,7 @@
 
 PEER_TESTS = $(patsubst tests-peers/tests/%.rs,--test %,$(wildcard tests-peers/tests/*.rs))
 .PHONY: peers test-peers peers-status
-peers: ## Bring Asterisk 16, Asterisk 22, baresip and SIPp from Debian packages (root, about a minute, cached)
+peers: ## Bring Asterisk 16, Asterisk 22, baresip, SIPp and Chromium from Debian packages (root, about a minute, cached)
 	tests-peers/scripts/install.sh
 
 peers-status: ## Say which peers are here

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs the peers and tools that are packages of the host itself: SIPp, baresip, Prosody, sox, espeak-ng, debootstrap,
+# Installs the peers and tools that are packages of the host itself: SIPp, baresip, Chromium, Prosody, sox, espeak-ng, debootstrap,
 # libsrtp, Python. Repeatable: does nothing when everything is there.
 . "$(dirname "$0")/lib.sh"
 
-PACKAGES="sip-tester baresip-core prosody openssl sox libsox-fmt-base espeak-ng debootstrap iproute2 util-linux procps \
+PACKAGES="sip-tester baresip-core chromium prosody openssl sox libsox-fmt-base espeak-ng debootstrap iproute2 util-linux procps \
 gcc libc6-dev libsrtp2-dev python3 python3-venv"
 
 missing() {

@@ -14,7 +14,7 @@ tell() { # tell NAME VERSION REMEDY
 }
 package() { dpkg-query -W -f '${Version}' "$1" 2>/dev/null || true; }
 
-for pair in sipp:sip-tester prosody:prosody baresip:baresip-core espeak-ng:espeak-ng sox:sox ip:iproute2; do
+for pair in sipp:sip-tester prosody:prosody baresip:baresip-core chromium:chromium espeak-ng:espeak-ng sox:sox ip:iproute2; do
     command="${pair%%:*}"
     version=""
     if command -v "$command" >/dev/null; then version="$(package "${pair#*:}")"; fi

@@ -66,6 +66,19 @@ impl Gateway {
         })
     }
 
+    /// A link by which browsers join `room`.
+    ///
+    /// # Panics
+    /// When `weebee link` fails.
+    pub fn link(&self, world: &World, room: &str) -> String {
+        let mut command = world.command(binary());
+        command.args(["link", "--quiet", "--room", room, "--config"]).arg(&self.config);
+        let done = command.current_dir(&self.folder).output().expect("weebee runs");
+        let words = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "weebee link: {words}");
+        String::from_utf8_lossy(&done.stdout).trim().to_owned()
+    }
+
     /// Everything it has logged.
     pub fn log(&self) -> String {
         self.process.output()

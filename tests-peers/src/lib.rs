@@ -1,10 +1,10 @@
-//! Real peers for the gateway: Asterisk 16 and 22, baresip and SIPp from Debian, each in a network namespace with
+//! Real peers for the gateway: Asterisk 16 and 22, baresip, SIPp and Chromium from Debian, each in a network namespace with
 //! nothing but loopback, and an ear that judges what they hear as sound.
 //!
 //! - [`require`]: is the peer installed? If not: a loud skip with the command that brings it, or a failure when
 //!   `WEEBEE_PEERS_REQUIRED=1`.
 //! - [`world`]: one test's namespace, folder of logs and clock; everything started in it ends with it, by pid.
-//! - [`asterisk`], [`baresip`], [`sipp`], [`prosody`], [`gateway`]: the programs.
+//! - [`asterisk`], [`baresip`], [`sipp`], [`prosody`], [`chromium`], [`gateway`]: the programs.
 //! - [`sound`]: speech made by espeak-ng, WAV files, and the verdict: is it the same speech, how loud, how late.
 //! - [`table`]: the verdicts as the table of `docs/interop.md`.
 //!
@@ -16,6 +16,7 @@
 
 pub mod asterisk;
 pub mod baresip;
+pub mod chromium;
 pub mod gateway;
 pub mod process;
 pub mod prosody;

@@ -21,6 +21,8 @@ pub enum Peer {
     Prosody,
     /// C libsrtp with its headers, and a C compiler.
     LibSrtp,
+    /// Debian 12's Chromium.
+    Chromium,
     /// aiortc in a Python environment of its own.
     Aiortc,
     /// The speaker of the test sentences, and sox for sample rates.
@@ -39,6 +41,7 @@ impl Peer {
             Peer::Sipp => program_obstacle("sipp"),
             Peer::Prosody => program_obstacle("prosody").or_else(|| program_obstacle("openssl")),
             Peer::LibSrtp => program_obstacle("cc").or_else(libsrtp_obstacle),
+            Peer::Chromium => program_obstacle("chromium"),
             Peer::Aiortc => {
                 let stamp = stamp("webrtc");
                 (!stamp.exists()).then(|| format!("no Python environment: {}", stamp.display()))
@@ -60,6 +63,7 @@ impl Peer {
             Peer::Sipp => of_package("sip-tester"),
             Peer::Prosody => of_package("prosody"),
             Peer::LibSrtp => of_package("libsrtp2-dev"),
+            Peer::Chromium => of_package("chromium"),
             Peer::Aiortc => stamped_version("webrtc"),
             Peer::Speech => of_package("espeak-ng"),
             Peer::Namespaces => of_package("iproute2"),
