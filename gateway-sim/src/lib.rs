@@ -18,4 +18,4 @@ pub mod watch;
 pub mod world;
 
 pub use plan::WorldPlan;
-pub use world::{Outcome, run};
+pub use world::{MeetingOutcome, Outcome, Told, Words, run};

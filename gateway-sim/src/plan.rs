@@ -10,6 +10,10 @@ use gateway_core::base::rng::Rng;
 use crate::link::LinkPlan;
 use crate::phone::sound::Law;
 
+pub mod meeting;
+
+use meeting::MeetingPlan;
+
 /// One world.
 #[derive(Clone, Debug)]
 pub struct WorldPlan {
@@ -23,6 +27,8 @@ pub struct WorldPlan {
     pub pin: String,
     /// A host's PIN of the same room.
     pub host_pin: String,
+    /// The room is one of a Jitsi deployment. `None`: one of the gateway's own.
+    pub meeting: Option<MeetingPlan>,
 }
 
 /// Settings of the gateway and its surroundings.
@@ -121,6 +127,8 @@ pub enum Action {
     Fax,
     /// `*6`: mute, and `*6` again.
     MuteKey,
+    /// Other keys: a raised hand, a password.
+    Type(&'static str),
 }
 
 /// Spellings of hold.
@@ -163,7 +171,7 @@ impl WorldPlan {
             let pins = (pin.as_str(), host_pin.as_str());
             (PhonePlan::draw(index, pins, &mut root.fork(&format!("script/{index}"))), up, down)
         });
-        Self { seed, phones: phones.collect(), knobs, pin, host_pin }
+        Self { seed, phones: phones.collect(), knobs, pin, host_pin, meeting: None }
     }
 
     /// What must never be seen in a log.

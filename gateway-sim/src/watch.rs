@@ -13,6 +13,8 @@ use crate::phone::sound::{BLOCK_TIME, TONE_PEAK, peak_at};
 use crate::phone::text::Message;
 use crate::phone::{Phone, Spell};
 
+pub mod meeting;
+
 /// What the checkers saw.
 #[derive(Debug, Default)]
 pub struct Watch {
@@ -211,8 +213,24 @@ impl Watch {
         }
     }
 
+    /// The phone of a call.
+    pub fn phone_of(&self, call: CallKey) -> Option<usize> {
+        self.calls.get(&call).map(|seen| seen.phone)
+    }
+
+    /// The call of a phone.
+    pub fn call_of(&self, phone: usize) -> Option<CallKey> {
+        self.calls.iter().find(|(_, seen)| seen.phone == phone).map(|(call, _)| *call)
+    }
+
     /// After the last packet: what must hold of the whole run.
     pub fn at_end(&mut self, phones: &[&Phone]) {
+        self.at_end_of_meeting();
+        self.judge_sound(phones);
+    }
+
+    /// The same without its sound, which a meeting's own judge hears.
+    pub fn at_end_of_meeting(&mut self) {
         let mut faults = Vec::new();
         for ((call_id, cseq, branch), finals) in &self.invites {
             // A gateway at its limit refuses without keeping state (503): a repeat may find it with room again.
@@ -231,7 +249,6 @@ impl Watch {
         for fault in faults {
             self.fault(fault);
         }
-        self.judge_sound(phones);
     }
 
     /// Nothing personal in what was logged.

@@ -19,14 +19,21 @@ use gateway_daemon::ivr::{Action, Ivr};
 use gateway_daemon::pin::{Grant, Refusal, Verdict};
 use sha2::{Digest, Sha256};
 
+use crate::jitsi::bridge::certificate;
 use crate::ladder::Ladder;
 use crate::link::Link;
 use crate::logs::LogCatcher;
+use crate::phone::sound::Recording;
 use crate::phone::text::Message;
-use crate::phone::{Phone, PhoneOutput, Stage};
+use crate::phone::{Phone, PhoneOutput, Spell, Stage};
 use crate::plan::WorldPlan;
 use crate::watch::{Tally, Watch};
 
+use self::meeting::Meeting;
+pub use self::outcome::{MeetingOutcome, Told, Words};
+
+mod meeting;
+mod outcome;
 mod settings;
 
 /// What became of a world.
@@ -44,6 +51,12 @@ pub struct Outcome {
     pub tally: Tally,
     /// Virtual time it took.
     pub lasted: Duration,
+    /// What phones heard.
+    pub recordings: Vec<Recording>,
+    /// When phones talked, muted themselves and the like.
+    pub spells: Vec<Vec<(Spell, Duration, Option<Duration>)>>,
+    /// What became of the meeting, if it was one.
+    pub meeting: Option<MeetingOutcome>,
 }
 
 /// Runs a plan to its end, with every log line caught.
@@ -74,6 +87,9 @@ struct World {
     watch: Watch,
     ladder: Ladder,
     transcript: Sha256,
+    meeting: Option<Meeting>,
+    told: Vec<(Duration, usize, Told)>,
+    words: Vec<(Duration, CallKey, Words)>,
 }
 
 /// A phone, its links and the address it is seen at.
@@ -97,7 +113,10 @@ impl World {
     fn new(plan: WorldPlan) -> Self {
         let start = Instant::now();
         let root = Rng::from_number(plan.seed);
-        let gateway = Gateway::new(settings::gateway(&plan, clips()), start, root.fork("gateway"));
+        let config = settings::gateway(&plan, clips(), start);
+        let mut gateway = Gateway::new(config, start, root.fork("gateway"));
+        gateway.handle_input(start, Input::Certificate(certificate()));
+        let meeting = plan.meeting.as_ref().map(|it| Meeting::new(start, it, &root));
         let seats = plan.phones.iter().map(|(phone, up, down)| {
             let index = phone.index;
             let public = Ipv4Addr::new(198, 51, 100, 10 + index as u8);
@@ -129,6 +148,9 @@ impl World {
             watch: Watch::new(plan.knobs.call_length_max),
             ladder: Ladder::default(),
             transcript: Sha256::new(),
+            meeting,
+            told: Vec::new(),
+            words: Vec::new(),
             plan,
         }
     }
@@ -138,11 +160,12 @@ impl World {
     }
 
     fn run(&mut self) {
-        while !self.is_over() && self.elapsed < PATIENCE {
+        let patience = PATIENCE + self.plan.longest_talk();
+        while !self.is_over() && self.elapsed < patience {
             self.step();
         }
         if !self.is_over() {
-            self.watch.fault(format!("still busy after {PATIENCE:?}: {:?}", self.leftovers()));
+            self.watch.fault(format!("still busy after {patience:?}: {:?}", self.leftovers()));
         }
         // Everything must have healed: 64*T1 and a little more, in which nothing new happens.
         let heal = self.elapsed + Duration::from_secs(33);
@@ -159,6 +182,7 @@ impl World {
             && self.on_the_way.is_empty()
             && self.gateway.is_idle()
             && self.sockets.is_empty()
+            && self.meeting.as_ref().is_none_or(Meeting::is_quiet)
     }
 
     /// What still lives and should not.
@@ -175,8 +199,10 @@ impl World {
             ("busy gateway", usize::from(!self.gateway.is_idle())),
             ("phones", self.phones.iter().filter(|seat| !seat.is_quiet()).count()),
         ];
+        let meeting = self.meeting.as_ref().map(Meeting::leftovers);
         let left: Vec<String> = left
             .iter()
+            .chain(meeting.iter().flatten())
             .filter(|(_, count)| *count > 0)
             .map(|(what, count)| format!("{count} {what}"))
             .collect();
@@ -193,13 +219,16 @@ impl World {
             self.drain_phone(index);
         }
         self.answer_lookups();
+        self.step_meeting();
         self.fire_timeouts();
     }
 
     /// The next 5 ms, or far ahead when nobody moves.
     fn next_moment(&self) -> Duration {
         let next = self.elapsed + Tick::LENGTH;
-        if !self.on_the_way.is_empty() || self.phones.iter().any(|seat| !seat.is_quiet()) {
+        let is_meeting_on = self.meeting.as_ref().is_some_and(|it| !it.is_quiet());
+        let is_anybody_up = self.phones.iter().any(|seat| !seat.is_quiet());
+        if !self.on_the_way.is_empty() || is_anybody_up || is_meeting_on {
             return next;
         }
         let deadlines =
@@ -408,14 +437,23 @@ impl World {
                 }
                 self.gateway.handle_input(now, Input::MediaOpened { call, bound });
             }
-            Output::CloseMedia { call, .. } => self.sockets.retain(|_, owner| *owner != call),
-            Output::ToMedia(_, command) => self.shard.command(now, command),
-            Output::OpenConferencePort { .. } | Output::CloseConferencePort { .. } => {
-                unreachable!("no conference here has a transport")
+            Output::CloseMedia { call, .. } => {
+                self.sockets.retain(|_, owner| *owner != call);
+                self.close_conference_ports(call, None);
             }
-            Output::OpenStream { .. } | Output::Stanza(..) | Output::CloseStream(_) => {
-                unreachable!("no conference here speaks XMPP")
+            Output::ToMedia(_, command) => {
+                self.note_words(&command);
+                self.shard.command(now, command);
             }
+            Output::OpenConferencePort { call, shard, socket, local } => {
+                self.open_conference_port(call, shard, socket, local);
+            }
+            Output::CloseConferencePort { call, socket, .. } => {
+                self.close_conference_ports(call, Some(socket));
+            }
+            Output::OpenStream { stream, account } => self.open_stream(stream, account),
+            Output::Stanza(stream, stanza) => self.stanza_out(stream, stanza),
+            Output::CloseStream(stream) => self.close_stream(stream),
             Output::Event(event) => self.on_event(&event),
         }
     }
@@ -434,6 +472,9 @@ impl World {
     }
 
     fn on_media(&mut self, call: CallKey, socket: SocketKind, to: SocketAddr, bytes: Vec<u8>) {
+        if let SocketKind::Conference(socket) = socket {
+            return self.conference_media(call, socket, to, bytes);
+        }
         let local = self.sockets.iter().find(|(_, owner)| **owner == call).map(|(local, _)| *local);
         let Some(mut local) = local else {
             return self.watch.fault(format!("{call} sends {socket:?} without a socket"));
@@ -455,6 +496,7 @@ impl World {
         let phone_of =
             |call_id: &str| self.phones.iter().position(|seat| seat.phone.call_id() == call_id);
         self.watch.event(self.elapsed, event, phone_of);
+        self.note_event(event);
         let text = format!("{event:?}");
         self.write_down("event", &[text.as_bytes()]);
         if let Some(line) = headline(event) {
@@ -497,21 +539,6 @@ impl World {
         for part in parts {
             self.transcript.update((part.len() as u64).to_le_bytes());
             self.transcript.update(part);
-        }
-    }
-
-    fn outcome(mut self, logs: &LogCatcher) -> Outcome {
-        let phones: Vec<&Phone> = self.phones.iter().map(|seat| &seat.phone).collect();
-        self.watch.at_end(&phones);
-        self.watch.logs(&logs.lines(), &self.plan.secrets());
-        let (faults, tally) = self.watch.into_verdict();
-        Outcome {
-            seed: self.plan.seed,
-            ladder: self.ladder,
-            transcript: self.transcript.finalize().into(),
-            faults,
-            tally,
-            lasted: self.elapsed,
         }
     }
 }
@@ -580,3 +607,4 @@ const PHONE_SIP_PORT: u16 = 5_060;
 const NAT_SHIFT: u16 = 1_000;
 /// Wall time at the beginning: 2026-11-21 12:00 UTC, in seconds.
 const BIRTH: u64 = 1_795_262_400;
+const BIRTH_TIME: Duration = Duration::from_secs(BIRTH);

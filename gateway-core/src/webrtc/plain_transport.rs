@@ -1,8 +1,8 @@
 //! A transport without cryptography and without checks, for simulations that want speed: the same verbs and events,
 //! none of the protection. It never leaves a simulated world.
 //!
-//! The two ends say hello until they heard each other; media goes as it is; channel messages go once, unprotected
-//! against loss.
+//! The two ends say hello until they heard each other, and now and then from then on: a path that is silent for as long
+//! as ICE's consent lasts is lost. Media goes as it is; channel messages go once, unprotected against loss.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -24,6 +24,10 @@ pub struct PlainTransport {
     peer: Option<SocketAddr>,
     /// They heard us.
     up: bool,
+    /// Something of theirs came last.
+    heard_at: Instant,
+    /// A path is looked for: the first one, or another after a loss or a restart.
+    seeks_path: bool,
     has_channel: bool,
     hello_at: Option<Instant>,
     deadline: Option<Instant>,
@@ -41,6 +45,8 @@ impl PlainTransport {
             socket: local.ice.socket,
             peer: remote.ice.candidates.first().map(|candidate| candidate.address),
             up: false,
+            heard_at: now,
+            seeks_path: true,
             has_channel: remote.sctp_port.is_some(),
             hello_at: Some(now),
             deadline: Some(now + Duration::from_secs(KEYS_DEADLINE_S)),
@@ -64,26 +70,45 @@ impl PlainTransport {
         self.peer = remote.candidates.first().map(|it| it.address).or(self.peer);
     }
 
-    fn hear_hello(&mut self, from: SocketAddr, kind: u8) {
-        if self.peer != Some(from) {
-            self.peer = Some(from);
+    fn hear_hello(&mut self, now: Instant, datagram: Datagram<'_>, kind: u8) {
+        if datagram.socket != self.socket {
+            // An answer to what the old socket said.
+            return;
         }
+        let from = datagram.from;
+        self.peer = Some(from);
         if kind == HELLO {
             self.say(WELCOME, &[]);
         }
-        if !std::mem::replace(&mut self.up, true) {
-            (self.hello_at, self.deadline) = (None, None);
+        self.heard_at = now;
+        self.hello_at = Some(now + CONSENT_EVERY);
+        if std::mem::take(&mut self.seeks_path) {
             self.events.push_back(TransportEvent::Nominated { socket: self.socket, to: from });
+        }
+        if !std::mem::replace(&mut self.up, true) {
+            self.deadline = None;
             self.events.push_back(TransportEvent::Secured { profile: "none" });
             if self.has_channel {
                 self.events.push_back(TransportEvent::ChannelOpen);
             }
         }
     }
+
+    /// Says hello, and that the path is lost once nothing came for too long.
+    fn check_path(&mut self, now: Instant) {
+        self.say(HELLO, &[]);
+        let is_silent = now.saturating_duration_since(self.heard_at) >= CONSENT_LASTS;
+        if self.up && is_silent && !std::mem::replace(&mut self.seeks_path, true) {
+            self.events.push_back(TransportEvent::Disconnected);
+        }
+        let each =
+            if self.up && !is_silent && !self.seeks_path { CONSENT_EVERY } else { HELLO_EVERY };
+        self.hello_at = Some(now + each);
+    }
 }
 
 impl Transport for PlainTransport {
-    fn handle_datagram(&mut self, _: Instant, datagram: Datagram<'_>) -> Option<Received<'_>> {
+    fn handle_datagram(&mut self, now: Instant, datagram: Datagram<'_>) -> Option<Received<'_>> {
         let Datagram { from, bytes, .. } = datagram;
         match bytes {
             _ if self.over || bytes.len() > DATAGRAM_BYTES_MAX => {}
@@ -93,7 +118,7 @@ impl Transport for PlainTransport {
                 let media = if (192..=223).contains(second) { Media::Rtcp } else { Media::Rtp };
                 return Some(Received { media, bytes: room });
             }
-            [kind @ (HELLO | WELCOME)] => self.hear_hello(from, *kind),
+            [kind @ (HELLO | WELCOME)] => self.hear_hello(now, datagram, *kind),
             [TEXT, text @ ..] if self.up => {
                 let text = String::from_utf8_lossy(text).into_owned();
                 self.events.push_back(TransportEvent::ChannelMessage(text));
@@ -108,7 +133,7 @@ impl Transport for PlainTransport {
         None
     }
 
-    fn command(&mut self, _: Instant, command: TransportCommand) {
+    fn command(&mut self, now: Instant, command: TransportCommand) {
         match command {
             TransportCommand::AddRemoteCandidates(candidates) => {
                 self.peer = self.peer.or(candidates.first().map(|candidate| candidate.address));
@@ -121,7 +146,9 @@ impl Transport for PlainTransport {
                     self.set_remote(&remote);
                 }
                 // The peer learns our new address from it.
+                self.seeks_path = true;
                 self.say(HELLO, &[]);
+                self.hello_at = Some(now + HELLO_EVERY);
             }
             TransportCommand::SendChannel(text) => {
                 let sent = self.up && self.has_channel && self.say(TEXT, &text);
@@ -144,8 +171,7 @@ impl Transport for PlainTransport {
             self.counters.webrtc_failed += 1;
             self.events.push_back(TransportEvent::Failed(TransportFailure::TooLate));
         } else if self.hello_at.is_some_and(|at| at <= now) {
-            self.say(HELLO, &[]);
-            self.hello_at = Some(now + HELLO_EVERY);
+            self.check_path(now);
         }
     }
 
@@ -184,3 +210,7 @@ const WELCOME: u8 = 0x41;
 const TEXT: u8 = 0x42;
 const GOODBYE: u8 = 0x43;
 const HELLO_EVERY: Duration = Duration::from_millis(100);
+/// Hellos on a path that works (ICE checks consent each 5 s, RFC 7675).
+const CONSENT_EVERY: Duration = Duration::from_secs(3);
+/// Nothing for so long: the path is lost.
+const CONSENT_LASTS: Duration = Duration::from_secs(15);

@@ -1,4 +1,5 @@
 //! `sim --seed N`: runs one world and prints its ladder; `sim --seeds A..B`: runs many and prints what is wrong.
+//! `sim --meeting N`, `sim --meetings A..B`: the same for meetings in a Jitsi room.
 
 use std::process::ExitCode;
 
@@ -8,14 +9,20 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["--seed", seed] => seed.parse().map_or_else(|_| usage(), one),
-        ["--seeds", range] => range_of(range).map_or_else(usage, many),
+        ["--seed", seed] => seed.parse().map_or_else(|_| usage(), |it| one(WorldPlan::draw(it))),
+        ["--seeds", range] => range_of(range).map_or_else(usage, |it| many(it, WorldPlan::draw)),
+        ["--meeting", seed] => {
+            seed.parse().map_or_else(|_| usage(), |it| one(WorldPlan::draw_meeting(it)))
+        }
+        ["--meetings", range] => {
+            range_of(range).map_or_else(usage, |it| many(it, WorldPlan::draw_meeting))
+        }
         _ => usage(),
     }
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: sim --seed N | sim --seeds FIRST..END");
+    eprintln!("usage: sim --seed N | --seeds FIRST..END | --meeting N | --meetings FIRST..END");
     ExitCode::from(2)
 }
 
@@ -24,11 +31,13 @@ fn range_of(text: &str) -> Option<std::ops::Range<u64>> {
     Some(first.parse().ok()?..end.parse().ok()?)
 }
 
-fn one(seed: u64) -> ExitCode {
-    let plan = WorldPlan::draw(seed);
-    println!("seed {seed}\n{:#?}\n", plan.knobs);
+fn one(plan: WorldPlan) -> ExitCode {
+    println!("seed {}\n{:#?}\n", plan.seed, plan.knobs);
     for (phone, up, down) in &plan.phones {
         println!("{phone:?}\n  up   {up:?}\n  down {down:?}");
+    }
+    if let Some(meeting) = &plan.meeting {
+        println!("{meeting:#?}");
     }
     let outcome = run(plan);
     println!("\n{}\n{:?}", outcome.ladder, outcome.tally);
@@ -36,10 +45,10 @@ fn one(seed: u64) -> ExitCode {
     verdict(&outcome)
 }
 
-fn many(range: std::ops::Range<u64>) -> ExitCode {
+fn many(range: std::ops::Range<u64>, draw: impl Fn(u64) -> WorldPlan) -> ExitCode {
     let mut worst = ExitCode::SUCCESS;
     for seed in range {
-        let outcome = run(WorldPlan::draw(seed));
+        let outcome = run(draw(seed));
         if !outcome.faults.is_empty() {
             worst = verdict(&outcome);
         }

@@ -1,19 +1,17 @@
 //! The focus: conference requests, offers, sources, restarts, mutes, and how it fails.
 
-use gateway_core::base::pii::Pii;
 use gateway_core::jitsi::stanza::build::element;
-use gateway_core::jitsi::stanza::jingle::{
-    AUDIO_LEVEL, Action, BridgeSession, Content, Description, HeaderExtension, Jingle, PayloadType,
-    Reason,
-};
-use gateway_core::jitsi::stanza::sources::MediaKind;
-use gateway_core::jitsi::stanza::transport::{
-    Candidate, CandidateKind, Credentials, Fingerprint, Setup,
-};
+use gateway_core::jitsi::stanza::jingle::{Action, Content, Description, Jingle, Reason};
+use gateway_core::jitsi::stanza::transport::Setup;
 use gateway_core::jitsi::stanza::{iq, ns};
 
-use super::prosody::{DISCO_INFO, answered, focus_left, focus_presence, refused};
+use self::offer::audio_offer;
+use super::prosody::{DISCO_INFO, answered, focus_left, refused};
 use super::*;
+
+mod offer;
+
+pub use self::offer::BRIDGE_IP;
 
 impl JitsiServer {
     /// The focus stops: it leaves its rooms, media flows on.
@@ -26,6 +24,19 @@ impl JitsiServer {
             if let Some(room) = self.rooms.get_mut(&room) {
                 room.focus = false;
             }
+        }
+    }
+
+    /// It is there again and remembers all: its own stream was cut, and it came back.
+    pub fn resume_focus(&mut self) {
+        self.focus_up = true;
+        let rooms: Vec<String> = self.rooms.keys().cloned().collect();
+        for room in rooms {
+            if let Some(room) = self.rooms.get_mut(&room) {
+                room.focus = true;
+            }
+            self.tell_focus(&room, false);
+            self.after(OFFER_DELAY, Work::Invite(room));
         }
     }
 
@@ -47,6 +58,37 @@ impl JitsiServer {
         self.after(MOVE_DELAY, Work::Invite(who.room.clone()));
     }
 
+    /// Another transport for the same session: a transport-replace with everything in it.
+    pub fn replace_transport(&mut self, who: &Endpoint) {
+        if let Some(session) = self.session(who).filter(|it| it.accepted) {
+            let sid = session.sid.clone();
+            self.offer_as(who, Action::TransportReplace, sid);
+        }
+    }
+
+    /// A session ends, and nothing follows until somebody asks.
+    pub fn end(&mut self, who: &Endpoint, condition: &str) {
+        self.end_session(who, Some(Reason { condition: condition.to_owned(), text: None }));
+    }
+
+    /// The bridge of everybody in all rooms died: after a while that is noticed, and all are invited to another.
+    pub fn bridge_died(&mut self) {
+        self.after(BRIDGE_NOTICED, Work::Reinvite);
+    }
+
+    pub(super) fn reinvite(&mut self) {
+        let everybody = self.rooms.iter().flat_map(|(room, it)| {
+            let here = |nick: &String| Endpoint { room: room.clone(), nick: nick.clone() };
+            it.occupants.keys().map(here).collect::<Vec<_>>()
+        });
+        let everybody: Vec<Endpoint> = everybody.collect();
+        for who in &everybody {
+            if self.focus_up && self.session(who).is_some() {
+                self.move_endpoint(who);
+            }
+        }
+    }
+
     /// Somebody is muted by a moderator, or by the focus itself.
     pub fn mute(&mut self, who: &Endpoint, actor: Option<&str>, muted: bool) {
         let Some(client) = self.occupant(who).map(|it| it.client) else { return };
@@ -55,12 +97,21 @@ impl JitsiServer {
         self.focus_set(client, &who.room, mute.build());
     }
 
+    /// Somebody is muted by whoever moderates the room.
+    pub fn mute_by_moderator(&mut self, who: &Endpoint) {
+        let room = self.rooms.get(&who.room);
+        let moderator = room.and_then(|it| it.occupants.iter().find(|(_, it)| it.moderator));
+        let moderator = moderator.map(|(nick, _)| nick.clone());
+        self.mute(who, moderator.as_deref(), true);
+    }
+
     /// AV moderation of sound: everybody but moderators is muted at once.
     pub fn set_av_moderation(&mut self, room: &str, on: bool) {
         if let Some(it) = self.rooms.get_mut(room) {
             it.av_moderation = on;
             it.approved.clear();
         }
+        self.tell_av_moderation(room, on);
         for nick in self.nicks(room) {
             let who = Endpoint { room: room.to_owned(), nick };
             if self.occupant(&who).is_some_and(|it| !it.moderator) {
@@ -77,14 +128,18 @@ impl JitsiServer {
         if let Some(room) = self.rooms.get_mut(&who.room) {
             room.approved.push(who.nick.clone());
         }
+        self.tell_approved(who);
     }
 
     pub(super) fn conference_request(&mut self, client: Client, stanza: &Element) {
         let asked = stanza.get_child("conference", ns::FOCUS);
         let room = asked.and_then(|it| it.attr("room")).unwrap_or_default().to_owned();
         // Without focus, or for a domain it does not know, nothing at all comes back.
-        if !self.focus_up || !room.ends_with(MUC_DOMAIN) {
+        if !self.focus_up || !is_room(&room) {
             return;
+        }
+        if !self.has_host(client, &room) {
+            return self.after(CONFERENCE_DELAY, Work::Send(client, not_yet(stanza, &room)));
         }
         let is_new = !self.rooms.get(&room).is_some_and(|it| it.focus);
         let bridge_session = self.rng.token(20);
@@ -278,7 +333,10 @@ impl JitsiServer {
         self.send(client, answered(stanza));
         let endpoint = who.clone();
         self.order(BridgeOrder::Connect { endpoint: endpoint.clone(), transport });
-        self.order(BridgeOrder::Sources { endpoint, sources: sources.clone() });
+        self.order(BridgeOrder::Sources { endpoint: endpoint.clone(), sources: sources.clone() });
+        if self.is_kept_silent(who) {
+            self.order(BridgeOrder::ForceMute { endpoint, muted: true });
+        }
         self.tell_sources(who, Action::SourceAdd, &sources);
     }
 
@@ -324,6 +382,13 @@ impl JitsiServer {
         self.focus_set(client, &who.room, jingle.write());
     }
 
+    /// Moderators keep microphones off, and his is not one of those that may be on.
+    fn is_kept_silent(&self, who: &Endpoint) -> bool {
+        let is_moderator = self.occupant(who).is_some_and(|it| it.moderator);
+        let room = self.rooms.get(&who.room);
+        !is_moderator && room.is_some_and(|it| it.av_moderation && !it.approved.contains(&who.nick))
+    }
+
     fn on_mute(&mut self, client: Client, who: &Endpoint, stanza: &Element, mute: &Element) {
         if stanza.attr("type") != Some("set") {
             return;
@@ -334,9 +399,7 @@ impl JitsiServer {
         let target =
             Endpoint { room: who.room.clone(), nick: target.unwrap_or_else(|| who.nick.clone()) };
         let moderator = self.occupant(who).is_some_and(|it| it.moderator);
-        let room = self.rooms.get(&who.room);
-        let free =
-            room.is_none_or(|it| !it.av_moderation || it.approved.contains(&who.nick)) || moderator;
+        let free = !self.is_kept_silent(who);
         let own = target == *who;
         let allowed = if own { muted || free } else { muted && moderator };
         if !allowed {
@@ -348,38 +411,6 @@ impl JitsiServer {
         } else {
             self.mute(&target, Some(&who.nick), true);
         }
-    }
-
-    fn offer(&mut self, who: &Endpoint) {
-        let Some(client) = self.occupant(who).map(|it| it.client) else { return };
-        let port = self.next_port;
-        self.next_port += 1;
-        let sid = self.rng.token(13);
-        let transport = self.bridge_transport(port, Setup::ActPass);
-        let json = self.wants_json(who);
-        let sources: Vec<Source> = self.sources_for(who);
-        let description = audio_offer(if json { Vec::new() } else { sources.clone() });
-        let content = Content {
-            name: "audio".to_owned(),
-            creator: Some("initiator".to_owned()),
-            senders: Some("both".to_owned()),
-            description: Some(description),
-            transport: Some(transport),
-        };
-        let bridge = self.rooms.get(&who.room).map(|it| it.bridge_session.clone());
-        let jingle = Jingle {
-            initiator: Some(FOCUS_JID.to_owned()),
-            contents: vec![content],
-            bundle: vec!["audio".to_owned()],
-            bridge_session: Some(BridgeSession { id: bridge, ..Default::default() }),
-            json_sources: json.then_some(sources),
-            ..Jingle::new(Action::SessionInitiate, &sid)
-        };
-        if let Some(occupant) = self.occupant_mut(who) {
-            occupant.session = Some(Session { sid, port, accepted: false, generation: 0 });
-        }
-        self.order(BridgeOrder::Allocate { endpoint: who.clone(), port });
-        self.focus_set(client, &who.room, jingle.write());
     }
 
     /// Ends a session while its owner stays in the room: then the others hear of his sources.
@@ -443,7 +474,7 @@ impl JitsiServer {
         }
     }
 
-    fn focus_set(&mut self, client: Client, room: &str, payload: Element) {
+    pub(super) fn focus_set(&mut self, client: Client, room: &str, payload: Element) {
         let (id, jid) = (self.iq_id(), self.clients.get(&client).cloned().unwrap_or_default());
         let iq = element("iq", ns::CLIENT)
             .attr("type", "set")
@@ -454,14 +485,15 @@ impl JitsiServer {
         self.send(client, iq.build());
     }
 
-    fn tell_focus(&mut self, room: &str, gone: bool) {
+    pub(super) fn tell_focus(&mut self, room: &str, gone: bool) {
         for (client, jid) in self.watchers(room) {
-            let stanza = if gone { focus_left(room, &jid) } else { focus_presence(room, &jid) };
+            let stanza =
+                if gone { focus_left(room, &jid) } else { self.focus_presence_in(room, &jid) };
             self.send(client, stanza);
         }
     }
 
-    fn nick_of(&self, client: Client, room: &str) -> Option<String> {
+    pub(super) fn nick_of(&self, client: Client, room: &str) -> Option<String> {
         let occupants = &self.rooms.get(room)?.occupants;
         occupants.iter().find(|(_, it)| it.client == client).map(|(nick, _)| nick.clone())
     }
@@ -473,98 +505,14 @@ impl JitsiServer {
     fn session_mut(&mut self, who: &Endpoint) -> Option<&mut Session> {
         self.occupant_mut(who)?.session.as_mut()
     }
-
-    fn wants_json(&self, who: &Endpoint) -> bool {
-        let json = "http://jitsi.org/json-encoded-sources";
-        matches!(self.occupant(who).map(|it| &it.features),
-            Some(Features::Known(features)) if features.iter().any(|it| it == json))
-    }
-
-    /// Sources of the others, and the bridge's own.
-    fn sources_for(&self, who: &Endpoint) -> Vec<Source> {
-        let own = Source {
-            owner: Some("jvb".to_owned()),
-            name: Some("jvb-a0".to_owned()),
-            msid: Some("mixedmslabel mixedlabelaudio0".to_owned()),
-            ..Source::audio(BRIDGE_SSRC)
-        };
-        let room = self.rooms.get(&who.room);
-        let others =
-            room.into_iter().flat_map(|it| &it.occupants).filter(|(nick, _)| **nick != who.nick);
-        others.flat_map(|(_, it)| it.sources.clone()).chain([own]).collect()
-    }
-
-    /// What somebody says he sends, as Jicofo passes it on.
-    fn owned(&self, who: &Endpoint, jingle: &Jingle) -> Vec<Source> {
-        let own = |source: Source| Source {
-            owner: Some(who.nick.clone()),
-            name: source.name.or_else(|| Some(format!("{}-a0", who.nick))),
-            cname: None,
-            ..source
-        };
-        jingle.sources().into_iter().map(own).collect()
-    }
-
-    fn used(&self, who: &Endpoint, sources: &[Source]) -> Option<u32> {
-        let others = self.sources_for(who);
-        let used = |it: &&Source| others.iter().any(|other| other.ssrc == it.ssrc);
-        sources.iter().find(used).map(|it| it.ssrc)
-    }
-
-    fn bridge_transport(&mut self, port: u16, setup: Setup) -> IceTransport {
-        let credentials =
-            Credentials { ufrag: self.rng.token(14), password: Pii::new(self.rng.token(26)) };
-        IceTransport {
-            credentials: Some(credentials),
-            fingerprints: vec![Fingerprint {
-                hash: "sha-256".to_owned(),
-                value: BRIDGE_FINGERPRINT.to_owned(),
-                setup: Some(setup),
-            }],
-            candidates: vec![Candidate {
-                ip: BRIDGE_IP.into(),
-                port,
-                kind: CandidateKind::Host,
-                component: 1,
-                protocol: "udp".to_owned(),
-                priority: 2_130_706_431,
-                foundation: "1".to_owned(),
-                generation: 0,
-                id: self.rng.token(24),
-                network: 0,
-                related: None,
-            }],
-            ..IceTransport::default()
-        }
-    }
 }
 
-fn audio_offer(sources: Vec<Source>) -> Description {
-    let parameter = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let payload_type = |id, name: &str, clock_rate, channels, parameters| PayloadType {
-        id,
-        name: name.to_owned(),
-        clock_rate,
-        channels,
-        parameters,
-        feedback: Vec::new(),
-    };
-    let opus = vec![parameter("minptime", "10"), parameter("useinbandfec", "1")];
-    let extension = |id, uri: &str| HeaderExtension { id, uri: uri.to_owned() };
-    Description {
-        media: MediaKind::Audio,
-        maxptime: Some(60),
-        payload_types: vec![
-            payload_type(111, "opus", 48_000, Some(2), opus),
-            payload_type(126, "telephone-event", 8_000, None, vec![]),
-        ],
-        extensions: vec![
-            extension(1, AUDIO_LEVEL),
-            extension(10, "urn:ietf:params:rtp-hdrext:sdes:mid"),
-        ],
-        rtcp_mux: true,
-        sources,
-    }
+/// The conference waits for a host.
+fn not_yet(stanza: &Element, room: &str) -> Element {
+    let conference = element("conference", ns::FOCUS).attr("room", room).attr("ready", false);
+    let mut result = answered(stanza);
+    result.append_child(conference.build());
+    result
 }
 
 fn ssrc_used(stanza: &Element, ssrc: u32) -> Element {
@@ -576,11 +524,6 @@ fn ssrc_used(stanza: &Element, ssrc: u32) -> Element {
     answer
 }
 
-/// Address of the bridge; each endpoint has a port of its own.
-pub const BRIDGE_IP: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 77, 0, 1);
-/// Fingerprint that the offers tell. The plain transport of simulations does not look at it.
-const BRIDGE_FINGERPRINT: &str = "87:EB:33:02:F0:86:E1:C2:0F:53:23:66:C5:DB:3C:B5:5C:28:56:30:EA:E0:3F:43:A6:77:FE:B2:A7:3B:6B:44";
-const BRIDGE_SSRC: u32 = 2_378_085_434;
 const MUTE: &str = "http://jitsi.org/jitmeet/audio";
 // As observed, in the order of what happens after a join.
 const CONFERENCE_DELAY: Duration = Duration::from_millis(40);
@@ -590,3 +533,4 @@ const RESTART_DELAY: Duration = Duration::from_millis(100);
 const RESTART_INTERVAL: Duration = Duration::from_secs(5);
 const MOVE_DELAY: Duration = Duration::from_millis(10);
 const IDLE: Duration = Duration::from_secs(20);
+const BRIDGE_NOTICED: Duration = Duration::from_secs(16);

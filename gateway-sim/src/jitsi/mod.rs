@@ -1,11 +1,12 @@
 //! A stand-in for a Jitsi deployment: Prosody and Jicofo as stanzas, the bridge as packets. Virtual time, no sockets.
 //!
 //! It does what `testdata/jitsi` shows, and its tests hold it against those recordings. Left out: SASL and framing,
-//! MUC history, statistics, pictures, visitors, breakout rooms, Rayo.
+//! MUC history, statistics, pictures, visitors, Rayo. A web participant ([`web`]) joins it as a browser does.
 //!
 //!   client -- stanzas --> prosody (streams, rooms, lobby) --> jicofo (offers, sources, mutes) -- orders --> bridge
+//!                         components (moderation, metadata, breakout rooms) -- messages --> client
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use gateway_core::base::rng::Rng;
@@ -13,10 +14,16 @@ use gateway_core::jitsi::stanza::sources::Source;
 use gateway_core::jitsi::stanza::transport::IceTransport;
 use minidom::Element;
 
+pub mod bridge;
+mod components;
+pub mod ear;
 mod jicofo;
 mod prosody;
 #[cfg(test)]
 mod tests;
+pub mod web;
+
+pub use jicofo::BRIDGE_IP;
 
 /// One stream of the server, as its owner counts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +91,8 @@ pub struct JitsiServer {
     serial: u64,
     now: Duration,
     focus_up: bool,
+    /// Rooms that wait for a host: somebody who is no phone.
+    hosted: BTreeSet<String>,
     next_port: u16,
     outputs: VecDeque<ServerOutput>,
     rng: Rng,
@@ -99,6 +108,8 @@ enum Work {
     Invite(String),
     /// Nobody came to keep somebody company.
     EndIdle(String),
+    /// It was noticed that the bridge is dead.
+    Reinvite,
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +120,11 @@ struct Room {
     /// Bare addresses that a moderator let in.
     admitted: Vec<String>,
     password: Option<String>,
+    /// People at most, the focus not counted.
+    people_max: Option<usize>,
+    starts_muted: bool,
+    /// What the focus tells of recordings: mode and whether it runs.
+    recording: Option<(RecordingMode, bool)>,
     av_moderation: bool,
     /// Endpoints that may speak under AV moderation.
     approved: Vec<String>,
@@ -116,6 +132,15 @@ struct Room {
     /// People in the lobby: nick and stream.
     knocking: BTreeMap<String, Client>,
     bridge_session: String,
+}
+
+/// What is made of a meeting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordingMode {
+    /// A file.
+    File,
+    /// A live stream.
+    Stream,
 }
 
 #[derive(Debug)]
@@ -157,6 +182,7 @@ impl JitsiServer {
             serial: 0,
             now: Duration::ZERO,
             focus_up: true,
+            hosted: BTreeSet::new(),
             next_port: 10_000,
             outputs: VecDeque::new(),
             rng,
@@ -175,6 +201,7 @@ impl JitsiServer {
                 Work::AskFeatures(who) => self.ask_features(&who),
                 Work::Invite(room) => self.invite(&room),
                 Work::EndIdle(room) => self.end_idle(&room),
+                Work::Reinvite => self.reinvite(),
             }
         }
     }
@@ -199,6 +226,33 @@ impl JitsiServer {
     pub fn is_in_session(&self, who: &Endpoint) -> bool {
         let session = self.occupant(who).and_then(|it| it.session.as_ref());
         session.is_some_and(|session| session.accepted)
+    }
+
+    /// Under which nick a client is in a room.
+    pub fn nick(&self, client: Client, room: &str) -> Option<String> {
+        self.nick_of(client, room)
+    }
+
+    /// The rooms a client is in, as endpoints.
+    pub fn endpoints_of(&self, client: Client) -> Vec<Endpoint> {
+        self.rooms_of(client)
+    }
+
+    /// The nick under which a client knocks at a room.
+    pub fn knocks_as(&self, client: Client, room: &str) -> Option<String> {
+        let knocking = &self.rooms.get(room)?.knocking;
+        knocking.iter().find(|(_, it)| **it == client).map(|(nick, _)| nick.clone())
+    }
+
+    /// His presence says that his microphone is off.
+    pub fn shows_muted(&self, who: &Endpoint) -> bool {
+        let told = self.occupant(who).map(|it| &it.told[..]).unwrap_or_default();
+        told.iter().any(|it| it.name() == "audiomuted" && it.text() == "true")
+    }
+
+    /// Streams that are bound.
+    pub fn clients(&self) -> usize {
+        self.clients.len()
     }
 
     fn occupant(&self, who: &Endpoint) -> Option<&Occupant> {
@@ -232,6 +286,12 @@ impl JitsiServer {
 
 const MAIN_DOMAIN: &str = "meet.test";
 const MUC_DOMAIN: &str = "muc.meet.test";
+const BREAKOUT_DOMAIN: &str = "breakout.meet.test";
 const LOBBY_DOMAIN: &str = "lobby.meet.test";
-const FOCUS_PROXY: &str = "focus.meet.test";
+/// Where the conference is asked for.
+pub(crate) const FOCUS_PROXY: &str = "focus.meet.test";
 const FOCUS_JID: &str = "focus@auth.meet.test/focus";
+
+fn is_room(address: &str) -> bool {
+    [MUC_DOMAIN, BREAKOUT_DOMAIN].iter().any(|host| address.split('@').nth(1) == Some(host))
+}

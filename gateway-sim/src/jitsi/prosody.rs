@@ -31,6 +31,18 @@ impl JitsiServer {
         self.clients.remove(&client);
     }
 
+    /// The server is started anew: nobody is connected, no room exists. The bridge cannot be told, and goes on.
+    pub fn restart(&mut self) {
+        self.rooms.clear();
+        self.clients.clear();
+        self.later.clear();
+    }
+
+    /// Says something to a client that no honest party would: to see what he makes of it.
+    pub fn inject(&mut self, client: Client, stanza: Element) {
+        self.send(client, stanza);
+    }
+
     /// A client sent a stanza.
     pub fn handle(&mut self, now: Duration, client: Client, stanza: &Element) {
         self.now = now;
@@ -38,7 +50,7 @@ impl JitsiServer {
         let (bare, resource) = to.split_once('/').unwrap_or((&to, ""));
         match (stanza.name(), bare) {
             ("iq", FOCUS_PROXY) => self.conference_request(client, stanza),
-            ("presence", _) if bare.ends_with(MUC_DOMAIN) => {
+            ("presence", _) if is_room(bare) => {
                 let who = Endpoint { room: bare.to_owned(), nick: resource.to_owned() };
                 self.presence(client, &who, stanza);
             }
@@ -47,7 +59,10 @@ impl JitsiServer {
                 let who = Endpoint { room, nick: resource.to_owned() };
                 self.knock(client, &who, stanza);
             }
-            ("iq", _) if bare.ends_with(MUC_DOMAIN) => self.room_iq(client, bare, resource, stanza),
+            ("iq", _) if is_room(bare) => self.room_iq(client, bare, resource, stanza),
+            ("iq", MAIN_DOMAIN) if stanza.get_child("query", DISCO_INFO).is_some() => {
+                self.tell_components(client, stanza);
+            }
             ("iq", _) if stanza.get_child("ping", "urn:xmpp:ping").is_some() => {
                 self.send(client, answered(stanza));
             }
@@ -67,6 +82,13 @@ impl JitsiServer {
         let destroy = destroy.child(reason).build();
         // Each is told of himself alone.
         let Some(gone) = self.rooms.remove(room) else { return };
+        for client in gone.knocking.into_values() {
+            let jid = self.clients.get(&client).cloned().unwrap_or_default();
+            let lobby = room.replace(MUC_DOMAIN, LOBBY_DOMAIN);
+            let x = user_x("none", "none", &["110"], Some(destroy.clone()));
+            let stanza = presence(&format!("{lobby}/gone"), &jid).attr("type", "unavailable");
+            self.send(client, stanza.child(x).build());
+        }
         for (nick, occupant) in gone.occupants {
             let jid = self.clients.get(&occupant.client).cloned().unwrap_or_default();
             let x = user_x("none", "none", &["110"], Some(destroy.clone()));
@@ -81,8 +103,9 @@ impl JitsiServer {
 
     /// Strangers must knock from now on, or need not.
     pub fn set_lobby(&mut self, room: &str, lobby: bool) {
-        if let Some(room) = self.rooms.get_mut(room) {
-            room.lobby = lobby;
+        if let Some(it) = self.rooms.get_mut(room) {
+            it.lobby = lobby;
+            self.tell_metadata(room, &format!(r#"{{"lobbyEnabled":{lobby},"services":{{}}}}"#));
         }
     }
 
@@ -115,7 +138,7 @@ impl JitsiServer {
         room.into_iter().flat_map(|it| it.occupants.keys()).cloned().collect()
     }
 
-    fn rooms_of(&self, client: Client) -> Vec<Endpoint> {
+    pub(super) fn rooms_of(&self, client: Client) -> Vec<Endpoint> {
         let all = self.rooms.iter().flat_map(|(room, it)| {
             it.occupants.iter().map(move |(nick, who)| (room, nick, who.client))
         });
@@ -162,6 +185,9 @@ impl JitsiServer {
         {
             return refuse("auth", "not-authorized", vec![]);
         }
+        if room.people_max.is_some_and(|most| room.occupants.len() >= most) {
+            return refuse("cancel", "service-unavailable", vec![]);
+        }
         if room.lobby && !room.admitted.iter().any(|it| it == bare(jid)) {
             if !stanza.has_child("nick", NICK) {
                 let name = element("displayname-required", ns::JITMEET).attr("lobby", true);
@@ -196,7 +222,9 @@ impl JitsiServer {
             let seen = self.presence_of(&other, client, &[]);
             self.send(client, seen);
         }
-        self.send(client, focus_presence(&who.room, &jid));
+        let focus = self.focus_presence_in(&who.room, &jid);
+        self.send(client, focus);
+        self.tell_state(client, who);
         self.tell_presence(who, &["100"]);
         let subject = element("message", ns::CLIENT).attr("type", "groupchat");
         let subject = subject.attr("from", &who.room).attr("to", &jid);
@@ -343,7 +371,7 @@ pub(super) fn focus_presence(room: &str, to: &str) -> Element {
     presence(&format!("{room}/focus"), to).child(properties).child(x).build()
 }
 
-const MUC: &str = "http://jabber.org/protocol/muc";
-const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
-const NICK: &str = "http://jabber.org/protocol/nick";
+pub(super) const MUC: &str = "http://jabber.org/protocol/muc";
+pub(super) const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
+pub(super) const NICK: &str = "http://jabber.org/protocol/nick";
 pub(super) const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";

@@ -383,6 +383,13 @@ impl Phone {
                 }
                 return self.press(now, "*6");
             }
+            Action::Type(keys) => {
+                // While keys are pressed nothing is said.
+                self.spell(Spell::Disturbed, now);
+                self.press(now, keys);
+                let each = Duration::from_millis(400) * keys.len() as u32;
+                return self.end_spell(Spell::Disturbed, now + each);
+            }
         };
         match action {
             Action::Hold(_) => self.spell(Spell::Held, now),
@@ -390,7 +397,7 @@ impl Phone {
                 self.spell(Spell::Disturbed, now);
                 self.end_spell(Spell::Disturbed, now + Duration::from_secs(1));
             }
-            Action::Resume | Action::MuteKey => {}
+            Action::Resume | Action::MuteKey | Action::Type(_) => {}
         }
         self.waiting.push_back(Wanted::Reinvite(change));
     }

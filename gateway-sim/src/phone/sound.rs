@@ -117,6 +117,25 @@ impl Recording {
         }
     }
 
+    /// The best correlation of `sound` with what was heard from `from` on, within a second and a half: 0 to 1.
+    pub fn correlation(&self, from: Duration, sound: &[i16]) -> f64 {
+        let start = self.anchor.map_or(Duration::ZERO, |(at, _)| at);
+        let sample = |time: Duration| (time.saturating_sub(start).as_micros() * 8 / 1_000) as usize;
+        let first = sample(from);
+        let last = (first + CLIP_WITHIN + sound.len()).min(self.pcm.len());
+        let heard = self.pcm.get(first..last).unwrap_or_default();
+        let energy = |pcm: &[i16]| pcm.iter().map(|it| f64::from(*it).powi(2)).sum::<f64>();
+        let own = energy(sound);
+        let at = |place: usize| {
+            let there = &heard[place..place + sound.len()];
+            let product: f64 =
+                there.iter().zip(sound).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            product / (own * energy(there)).sqrt().max(1.0)
+        };
+        let places = heard.len().checked_sub(sound.len()).map_or(0, |it| it + 1);
+        (0..places).map(at).fold(0.0, f64::max)
+    }
+
     /// Blocks of 200 ms with the virtual time of their beginning.
     pub fn blocks(&self) -> impl Iterator<Item = (Duration, &[i16])> {
         let start = self.anchor.map_or(Duration::ZERO, |(at, _)| at);
@@ -131,6 +150,8 @@ impl Recording {
 const BLOCK: usize = 1_600;
 /// Length of a block.
 pub const BLOCK_TIME: Duration = Duration::from_millis(200);
+/// Samples within which words begin after they were ordered.
+const CLIP_WITHIN: usize = 12_000;
 /// Ten minutes of sound.
 const LONGEST: usize = 8_000 * 600;
 

@@ -2,10 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use gateway_core::base::ids::SiteId;
+use gateway_core::base::pii::Pii;
+use gateway_core::base::time::WallClock;
 use gateway_core::gateway::{GatewayConfig, ROOM_BACKEND};
-use gateway_core::leg::backend::RoomPolicy;
+use gateway_core::leg::backend::{Backend, RoomPolicy};
+use gateway_core::leg::jitsi::signal::JitsiBackend;
+use gateway_core::leg::jitsi::signal::bridge::{BridgeSessions, TransportKind};
+use gateway_core::leg::jitsi::signal::settings::{JitsiSettings, PhoneIdentity};
 use gateway_core::leg::trunk::signal::{CodecOrder, SdpPolicy};
 use gateway_core::media::clip::{ClipLibrary, Language};
 use gateway_core::sip::endpoint::EndpointConfig;
@@ -15,14 +21,17 @@ use gateway_daemon::ivr::policy::{PinRules, Policy, TrunkRules};
 use gateway_daemon::pin::throttle::ThrottleLimits;
 
 use crate::plan::WorldPlan;
+use crate::plan::meeting::MeetingPlan;
 
 /// Where the gateway listens.
 pub(super) const GATEWAY: SocketAddr =
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5_060);
 
 const RTP_FIRST: u16 = 20_000;
+/// Name of the deployment.
+const JITSI: &str = "jitsi";
 
-pub(super) fn gateway(plan: &WorldPlan, clips: Arc<ClipLibrary>) -> GatewayConfig {
+pub(super) fn gateway(plan: &WorldPlan, clips: Arc<ClipLibrary>, now: Instant) -> GatewayConfig {
     let knobs = &plan.knobs;
     let codec_order = match knobs.peers_codec_order {
         true => CodecOrder::Peers,
@@ -39,8 +48,21 @@ pub(super) fn gateway(plan: &WorldPlan, clips: Arc<ClipLibrary>) -> GatewayConfi
         clips,
         conference: Default::default(),
         browsers: Default::default(),
-        backends: Vec::new(),
+        backends: plan.meeting.iter().map(|it| (JITSI.to_owned(), jitsi(it, now))).collect(),
     }
+}
+
+/// As the daemon makes it, but for the transport.
+fn jitsi(plan: &MeetingPlan, now: Instant) -> Box<dyn Backend> {
+    let wall = WallClock { unix: super::BIRTH_TIME };
+    let usual = JitsiSettings::usual(SiteId(0), "meet.test", "muc.meet.test");
+    let settings = JitsiSettings {
+        identity: PhoneIdentity::SharedSecret(Pii::new("phonesecret".to_owned())),
+        rejoin_max: plan.rejoin_max.unwrap_or(usual.rejoin_max),
+        ..usual
+    };
+    let sessions = Box::new(BridgeSessions::new(TransportKind::Plain, now, wall));
+    Box::new(JitsiBackend::new(settings, sessions, now, wall))
 }
 
 fn endpoint(plan: &WorldPlan) -> EndpointConfig {
@@ -95,7 +117,10 @@ pub(super) fn policy(plan: &WorldPlan) -> Policy {
         dids: Vec::new(),
         ask_unmatched: true,
         rooms: Rooms {
-            usual: RoomRules { policy: usual, backend: ROOM_BACKEND.to_owned() },
+            usual: RoomRules {
+                policy: usual,
+                backend: if plan.meeting.is_some() { JITSI } else { ROOM_BACKEND }.to_owned(),
+            },
             named: Vec::new(),
         },
         pin: PinRules {
