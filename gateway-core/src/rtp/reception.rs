@@ -67,10 +67,15 @@ impl Reception {
     pub fn receive(&mut self, header: &RtpHeader) -> Arrival {
         match &mut self.stream {
             Some(stream) if stream.ssrc == header.ssrc => {
+                let before = stream.sequences;
                 match stream.sequences.place(header.sequence) {
                     SeqVerdict::Place(sequence) => stream.note(sequence, header.timestamp),
                     SeqVerdict::Suspicious => Arrival::Suspicious,
-                    SeqVerdict::Restarted(_) => self.begin(header),
+                    SeqVerdict::Restarted(_) => {
+                        // What was lost until now is counted by the numbers until now.
+                        stream.sequences = before;
+                        self.begin(header)
+                    }
                 }
             }
             _ => self.begin(header),

@@ -81,6 +81,18 @@ fn an_ssrc_change_starts_anew_and_keeps_the_sums() {
 }
 
 #[test]
+fn a_restart_below_where_it_was_counts_what_was_lost_until_then() {
+    let mut feed = Feed::new();
+    for sequence in [60_000, 60_001, 60_004] {
+        feed.packet(1, sequence, 0);
+    }
+    feed.packet(1, 100, 0);
+    feed.packet(1, 101, 0);
+    assert_eq!(feed.reception.lost(), 2);
+    assert_eq!(feed.reception.received(), 4);
+}
+
+#[test]
 fn a_restart_needs_two_packets() {
     let mut feed = Feed::new();
     feed.packet(1, 10, 0);
