@@ -25,7 +25,7 @@ use tracing::debug;
 use super::recovery::{Due, Loss, Recovery, Step};
 use super::session::{Hearing, Session, SessionCommand};
 use super::settings::JitsiSettings;
-use super::sounds::Standing;
+use super::sounds::{Carries, Standing};
 use crate::base::ids::{LegKey, RoomKey, StreamKey};
 use crate::base::pii::Pii;
 use crate::base::rng::Rng;
@@ -556,7 +556,11 @@ impl Leg {
             room: self.muc.room().to_owned(),
             nick: self.muc.nick().to_owned(),
             ear: self.ear,
-            has_sound: self.has_sound,
+            sound: match (self.has_sound, self.stream_is_up) {
+                (false, _) => Carries::Nothing,
+                (true, false) => Carries::Perhaps,
+                (true, true) => Carries::Sound,
+            },
         })
     }
 

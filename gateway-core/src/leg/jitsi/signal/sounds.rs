@@ -39,8 +39,19 @@ pub(super) struct Standing {
     pub(super) nick: String,
     /// Its ear.
     pub(super) ear: EarKey,
-    /// Its session carries sound.
-    pub(super) has_sound: bool,
+    /// What its session carries.
+    pub(super) sound: Carries,
+}
+
+/// Whether a leg's session carries sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Carries {
+    /// No.
+    Nothing,
+    /// It did when we last heard of it. Our stream is down: the server may have put us out, and the bridge, too.
+    Perhaps,
+    /// Yes.
+    Sound,
 }
 
 /// A seat that was taken.
@@ -130,19 +141,22 @@ impl Sounds {
 }
 
 impl Sound {
-    /// Listener and second: those who were, while they can; else the first who can.
+    /// Listener and second: those who can best, and of them those who were.
     fn choose(&mut self, standings: &BTreeMap<LegKey, Standing>) {
-        let is_up = |leg: &LegKey| standings.get(leg).is_some_and(|it| it.has_sound);
+        let carries = |leg: &LegKey| standings.get(leg).map(|it| it.sound);
         let here = || self.seats.iter().copied().filter(|leg| standings.contains_key(leg));
-        let listener = self
-            .listener
-            .filter(|leg| self.seats.contains(leg) && is_up(leg))
-            .or_else(|| here().find(|leg| is_up(leg)))
-            .or_else(|| here().next());
-        let second = self
-            .second
-            .filter(|leg| self.seats.contains(leg) && is_up(leg) && Some(*leg) != listener)
-            .or_else(|| here().find(|leg| is_up(leg) && Some(*leg) != listener));
+        let best_of = |legs: &dyn Fn() -> Vec<LegKey>, was: Option<LegKey>| {
+            let legs = legs();
+            let best = legs.iter().filter_map(carries).max()?;
+            let mut can = legs.into_iter().filter(|leg| carries(leg) == Some(best));
+            let first = can.clone().next();
+            can.find(|leg| Some(*leg) == was).or(first)
+        };
+        let listener = best_of(&|| here().collect(), self.listener);
+        let is_second = |leg: &LegKey| {
+            Some(*leg) != listener && carries(leg).is_some_and(|it| it > Carries::Nothing)
+        };
+        let second = best_of(&|| here().filter(is_second).collect(), self.second);
         (self.listener, self.second) = (listener, second);
     }
 }
@@ -180,7 +194,7 @@ mod tests {
                 room: TEA.to_owned(),
                 nick: format!("n{number}"),
                 ear: EarKey(number as u64),
-                has_sound: true,
+                sound: Carries::Sound,
             };
             self.standings.insert(self.legs[number], standing);
             self.sounds.take_seat(self.legs[number], TEA);
@@ -222,10 +236,30 @@ mod tests {
         let mut bench = Bench::phones(2);
         bench.told();
         let first = bench.legs[0];
-        bench.standings.get_mut(&first).expect("in the room").has_sound = false;
+        bench.standings.get_mut(&first).expect("in the room").sound = Carries::Nothing;
         assert_eq!(bench.told(), [(0, Whom::Nobody), (1, Whom::All)]);
-        bench.standings.get_mut(&first).expect("in the room").has_sound = true;
+        bench.standings.get_mut(&first).expect("in the room").sound = Carries::Sound;
         assert_eq!(bench.told(), [(0, Whom::Only("n1".to_owned()))], "he who listens stays at it");
+    }
+
+    /// Nobody knows what became of a leg whose stream is down: whoever can for certain takes its part.
+    #[test]
+    fn a_leg_without_stream_hears_for_nobody_while_another_can() {
+        let mut bench = Bench::phones(3);
+        bench.told();
+        let [first, second, third] = bench.legs[..] else { panic!("three") };
+        let carries = |bench: &mut Bench, leg: LegKey, sound| {
+            bench.standings.get_mut(&leg).expect("in the room").sound = sound;
+        };
+        carries(&mut bench, second, Carries::Perhaps);
+        let only = Whom::Only("n0".to_owned());
+        assert_eq!(bench.told(), [(1, Whom::Nobody), (2, only)]);
+        carries(&mut bench, first, Carries::Perhaps);
+        let told = bench.told();
+        assert_eq!(told.last(), Some(&(2, Whom::All)), "{told:?}");
+        // All the same: who listens stays at it.
+        carries(&mut bench, third, Carries::Perhaps);
+        assert_eq!(bench.told(), []);
     }
 
     #[test]
