@@ -97,7 +97,10 @@ impl Leg {
     }
 
     fn is_settled(&self) -> bool {
-        self.stage == Stage::Inside && (self.has_sound || self.muc.people().all == 1)
+        // Who is to go elsewhere stays where he is until the way there is open.
+        let is_leaving = self.stage == Stage::Requesting && self.muc.is_in();
+        let is_in = self.stage == Stage::Inside || is_leaving;
+        is_in && (self.has_sound || self.muc.people().all == 1)
     }
 
     /// Tells the call what changed since it was told last.
