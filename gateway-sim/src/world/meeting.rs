@@ -375,11 +375,18 @@ impl World {
 
     fn standing(&self, who: Who) -> Standing {
         let Some(meeting) = &self.meeting else { return Standing::default() };
-        let Some(client) = self.client(who) else { return Standing::default() };
+        // Whose stream is cut is still there to the others, and heard.
+        let (client, is_cut) = match (self.client(who), self.cut_client(who)) {
+            (Some(client), _) => (client, false),
+            (None, Some(client)) => (client, true),
+            (None, None) => return Standing::default(),
+        };
         let Some(endpoint) = meeting.endpoint(client) else { return Standing::default() };
         let is_muted =
             meeting.server.shows_muted(&endpoint) || meeting.bridge.is_force_muted(&endpoint);
-        let is_up = meeting.server.is_in_session(&endpoint) && meeting.bridge.has_path(&endpoint);
+        let is_up = !is_cut
+            && meeting.server.is_in_session(&endpoint)
+            && meeting.bridge.has_path(&endpoint);
         let Endpoint { room, nick } = endpoint;
         Standing { room: Some(room), nick, is_up, is_muted }
     }
@@ -396,6 +403,16 @@ impl World {
                     _ => None,
                 }
             }
+        }
+    }
+
+    /// The stream of a phone as the server still knows it, while it is cut.
+    fn cut_client(&self, who: Who) -> Option<Client> {
+        let Who::Phone(index) = who else { return None };
+        let key = StreamKey(LegKey::conference(self.watch.call_of(index)?));
+        match self.meeting.as_ref()?.streams.get(&key)?.state {
+            StreamState::Cut { client, .. } => Some(client),
+            _ => None,
         }
     }
 

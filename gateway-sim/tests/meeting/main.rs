@@ -4,6 +4,7 @@
 
 mod losses;
 mod moderation;
+mod seeds;
 mod together;
 mod ways_in;
 
