@@ -119,3 +119,16 @@ fn without_a_port_there_is_no_call() {
     w.run_for(secs(1));
     w.expect_end(0, EndReason::NoResources);
 }
+
+#[test]
+fn who_has_no_microphone_listens_as_long_as_he_likes() {
+    let mut w = World::new();
+    let phone = w.phone(500.0);
+    w.join(phone);
+    let browser = w.browser_with(1_250.0, |browser| browser.listens_only = true);
+    // Twice the time after which a phone without sound is given up.
+    w.run_for(secs(60));
+    assert_eq!(w.states(), ["Joined", "Joined"]);
+    assert_eq!(members(&w), [(true, false), (false, false)], "he never speaks");
+    assert!(w.browsers[browser].share_of(500.0, secs(1)) > 0.9, "he hears");
+}

@@ -44,23 +44,27 @@ pub struct Recording {
 }
 
 impl Chromium {
-    /// Starts it; its microphone plays `microphone` again and again, from the moment a page opens it.
+    /// Starts it; its microphone plays `microphone` again and again, from the moment a page opens it. `None`: the person
+    /// refuses the microphone.
     ///
     /// # Panics
     /// When it cannot be started.
-    pub fn start(world: &World, name: &str, microphone: &Path) -> Chromium {
+    pub fn start(world: &World, name: &str, microphone: Option<&Path>) -> Chromium {
         let folder = world.subfolder(name);
         let log = folder.join("chromium.log");
         // The pipe is descriptors 3 (to it) and 4 (from it).
         let line = "exec chromium --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage \
             --no-first-run --disable-background-networking --disable-component-update \
-            --user-data-dir=\"$1\" --remote-debugging-pipe --use-fake-ui-for-media-stream \
-            --use-fake-device-for-media-stream --use-file-for-fake-audio-capture=\"$2\" \
+            --user-data-dir=\"$1\" --remote-debugging-pipe --use-fake-device-for-media-stream $2 \
             --autoplay-policy=no-user-gesture-required --allow-loopback-in-peer-connection \
             3<&0 4>&1 </dev/null >\"$3\" 2>&1";
         let mut command = world.command("sh");
         command.args(["-c", line, "chromium"]).arg(folder.join("profile"));
-        command.arg(microphone).arg(&log).env("HOME", &folder);
+        let sound = microphone.map_or(String::new(), |file| {
+            let file = file.display();
+            format!("--use-fake-ui-for-media-stream --use-file-for-fake-audio-capture={file}")
+        });
+        command.arg(sound).arg(&log).env("HOME", &folder);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -81,7 +85,12 @@ impl Chromium {
                 message.clear();
             }
         });
-        Chromium { child, input, said, log, last_id: 0 }
+        let mut chromium = Chromium { child, input, said, log, last_id: 0 };
+        if microphone.is_none() {
+            let refused = json!({ "permission": { "name": "microphone" }, "setting": "denied" });
+            chromium.ask(None, "Browser.setPermission", &refused);
+        }
+        chromium
     }
 
     /// Opens `url` in a page of its own, with `script` before the page's own.

@@ -39,7 +39,7 @@ fn a_browser_and_a_phone_talk_in_a_room() {
     let microphone = world.folder().join("microphone.wav");
     let spoken = again_and_again(&speeches[0], PERIOD, 1);
     spoken.write(&microphone).expect("what the browser says");
-    let mut chromium = Chromium::start(&world, "chromium", &microphone);
+    let mut chromium = Chromium::start(&world, "chromium", Some(&microphone));
     let page = join(&mut chromium, &link, "Ann");
     let began = "window.recordedFrom('microphone')";
     chromium.wait_for(&page, &format!("{began} > 0"), Duration::from_secs(3), STATUS);
@@ -115,11 +115,22 @@ fn a_browser_that_dies_is_taken_out(
     refusals(world, gateway, link);
 }
 
-/// A link that is cut short opens nothing, in words.
+/// A link that is cut short opens nothing, in words. Who refuses the microphone is told so, and may listen.
 fn refusals(world: &World, gateway: &mut Gateway, link: &str) {
-    let mut chromium = Chromium::start(world, "refused", &world.folder().join("microphone.wav"));
+    // Without a microphone Chromium shows no address but that of the way out: there must be one, and it leads nowhere.
+    for words in [
+        "link add way0 type veth peer name way1",
+        "addr add 10.98.0.1/24 dev way0",
+        "link set way0 up",
+        "link set way1 up",
+        "route add default via 10.98.0.2 dev way0",
+    ] {
+        let done = world.command("ip").args(words.split(' ')).status();
+        assert!(done.is_ok_and(|status| status.success()), "ip {words}");
+    }
+    let mut chromium = Chromium::start(world, "refused", None);
     for (link, words) in [
-        (&link[..link.len() - 1], "this link does not open the room"),
+        (link, "The microphone was refused"),
         (link.split('#').next().expect("a link"), "the part behind # is missing"),
     ] {
         let page = chromium.open(link, &ear());
@@ -130,6 +141,23 @@ fn refusals(world: &World, gateway: &mut Gateway, link: &str) {
         chromium.wait_for(&page, again, Duration::from_secs(2), STATUS);
         chromium.close(page);
     }
+    let page = chromium.open(&link[..link.len() - 1], &ear());
+    let visible = "!document.getElementById('listen').hidden";
+    chromium.evaluate(&page, "document.getElementById('join').click()");
+    chromium.wait_for(&page, visible, Duration::from_secs(5), STATUS);
+    chromium.evaluate(&page, "document.getElementById('listen').click()");
+    let wrong = format!("{STATUS}.includes('this link does not open the room')");
+    chromium.wait_for(&page, &wrong, Duration::from_secs(5), STATUS);
+    chromium.close(page);
+    let page = chromium.open(link, &ear());
+    chromium.evaluate(&page, "document.getElementById('join').click()");
+    chromium.wait_for(&page, visible, Duration::from_secs(5), STATUS);
+    chromium.evaluate(&page, "document.getElementById('listen').click()");
+    let listens = format!("{STATUS}.includes('can listen')");
+    chromium.wait_for(&page, &listens, Duration::from_secs(10), STATUS);
+    chromium.wait_for(&page, &shows("(you)"), Duration::from_secs(3), PEOPLE);
+    assert_eq!(chromium.evaluate(&page, "document.getElementById('mute').hidden"), true);
+    chromium.close(page);
     // No secret of a link is in the log.
     let pass = link.split('#').nth(1).expect("a pass");
     assert!(!gateway.log().contains(pass.rsplit('-').next().expect("a seal")));

@@ -34,6 +34,8 @@ pub struct Browser {
     pub is_over: bool,
     /// Never says anything: its network is dead.
     pub is_dead: bool,
+    /// Has no microphone.
+    pub listens_only: bool,
     number: usize,
     hz: f64,
     transport: Option<Box<PlainTransport>>,
@@ -55,6 +57,7 @@ impl Browser {
             is_up: false,
             is_over: false,
             is_dead: false,
+            listens_only: false,
             number,
             hz,
             transport: None,
@@ -71,6 +74,8 @@ impl Browser {
         let (ip, port) = (self.at.ip(), self.at.port());
         let chromium = include_str!("../../../testdata/browser/chromium-156.sdp");
         let text = chromium.replace("127.0.0.1 44852", &format!("{ip} {port}"));
+        let direction = if self.listens_only { "a=recvonly" } else { "a=sendrecv" };
+        let text = text.replace("a=sendrecv", direction);
         BrowserOffer::parse(text.as_bytes()).expect("an offer")
     }
 
@@ -148,7 +153,7 @@ impl Browser {
             match event {
                 TransportEvent::Secured { .. } => {
                     self.is_up = true;
-                    self.next_frame = Some(now + FRAME);
+                    self.next_frame = (!self.listens_only).then_some(now + FRAME);
                 }
                 TransportEvent::Failed(_) => {
                     self.is_over = true;

@@ -7,6 +7,7 @@ use gateway_core::leg::jitsi::signal::settings::PhoneIdentity;
 
 use super::Finding;
 use crate::config::Config;
+use crate::config::browser::Browser;
 use crate::config::jitsi::Jitsi;
 
 /// All doubts, in the order of the file. `now` is Unix time.
@@ -14,6 +15,39 @@ pub fn doubts(config: &Config, now: Duration) -> Vec<Finding> {
     let mut found: Vec<Finding> =
         config.jitsi.iter().flat_map(|jitsi| of_jitsi(jitsi, now)).collect();
     found.extend(config.jitsi.first().and_then(|_| of_media(config)));
+    found.extend(config.browser.iter().flat_map(|browser| of_browser(config, browser)));
+    found
+}
+
+/// A page that others open needs https, and sound that reaches them.
+fn of_browser(config: &Config, browser: &Browser) -> Vec<Finding> {
+    let host = browser.url.split_once("://").map_or("", |(_, host)| host);
+    let is_here = ["127.", "localhost", "[::1]"].iter().any(|here| host.starts_with(here));
+    let mut found = Vec::new();
+    if !is_here && browser.url.starts_with("http://") {
+        found.push(Finding::warning(
+            0,
+            format!(
+                "browser: url: {} gets no microphone, because it is not https; put a proxy with a certificate \
+                 before it",
+                browser.url
+            ),
+        ));
+    }
+    let listener = config.sip.listeners.first().map(|listener| {
+        let advertised = listener.advertised.map(|address| address.ip());
+        listener.advertised_media.or(advertised).unwrap_or(listener.bind.ip())
+    });
+    let told = browser.addresses.advertised.or(browser.addresses.bind).or(listener);
+    if let Some(loopback) = told.filter(|ip| !is_here && ip.is_loopback()) {
+        found.push(Finding::warning(
+            0,
+            format!(
+                "browser: media: browsers are told to send their sound to {loopback}, which is their own machine; \
+                 write an address that they reach"
+            ),
+        ));
+    }
     found
 }
 
@@ -167,6 +201,26 @@ mod tests {
         assert!(said.iter().any(|it| it.text.contains("every bridge ignores")), "{said:?}");
         let said = judge("[rtp]\nconference = \"192.0.2.1\"\n", 0);
         assert!(!said.iter().any(|it| it.text.contains("every bridge ignores")), "{said:?}");
+    }
+
+    #[test]
+    fn a_page_for_others_without_https_or_with_loopback_sound_is_doubted() {
+        let said = |browser: &str| -> Vec<String> {
+            let text = format!(
+                "[[trunk]]\nname = \"t\"\nsources = [\"127.0.0.1\"]\n[rtp]\nports = \"20000-23999\"\n\
+                 [browser]\nenabled = true\n{browser}"
+            );
+            let config = crate::config::parse("weebee.toml", &text, Path::new(".")).expect("legal");
+            doubts(&config, Duration::ZERO).into_iter().map(|it| it.text).collect()
+        };
+        assert_eq!(said(""), [""; 0], "on this host alone");
+        let good = "url = \"https://rooms.test\"\nmedia = \"0.0.0.0 as 192.0.2.1\"\n";
+        assert_eq!(said(good), [""; 0]);
+        let bad = said("url = \"http://rooms.test\"\n");
+        assert!(
+            bad[0].contains("gets no microphone") && bad[1].contains("their own machine"),
+            "{bad:?}"
+        );
     }
 
     fn configured(keys: &str) -> Config {

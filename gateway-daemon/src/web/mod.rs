@@ -6,7 +6,7 @@
 //! POST   /room/NAME/join?name=&lang= Authorization: Bearer PASS, application/sdp -> 201, Location, application/sdp
 //! GET    /room/NAME/member/ID        who is there, who speaks; 410 and why, when it is over
 //! POST   /room/NAME/member/ID/mute   {"muted": true}
-//! DELETE /room/NAME/member/ID        leaves
+//! DELETE /room/NAME/member/ID        leaves; as POST to .../leave, too, for pages that are going away
 //! ```
 //! PASS comes from the link (see [`link`]) and travels behind its `#`, which no browser sends and no proxy logs. ID is as
 //! unguessable, and is known to the page alone. Requests that other pages make are refused by their Origin.
@@ -26,6 +26,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use gateway_core::base::ids::CallKey;
 use gateway_core::base::limits::SDP_BYTES_MAX;
 use gateway_core::base::pii::Pii;
 use gateway_core::call::Route;
@@ -95,16 +96,21 @@ impl Web {
             .route("/room/{name}/join", post(join))
             .route("/room/{name}/member/{id}", get(look).delete(leave))
             .route("/room/{name}/member/{id}/mute", post(mute))
+            .route("/room/{name}/member/{id}/leave", post(leave))
             .layer(DefaultBodyLimit::max(SDP_BYTES_MAX))
             .layer(middleware::from_fn_with_state(self.clone(), judge))
             .with_state(self)
     }
 
-    /// The gateway, at most [`SEEN_FOR`] old.
-    async fn look(&self) -> Result<Arc<GatewaySnapshot>, Response> {
+    /// The gateway, at most [`SEEN_FOR`] old, and not older than this call.
+    async fn look(&self, call: Option<CallKey>) -> Result<Arc<GatewaySnapshot>, Response> {
+        let has = |snapshot: &GatewaySnapshot| {
+            call.is_none_or(|call| snapshot.calls.iter().any(|other| other.call == call))
+        };
         let mut seen = self.seen.lock().await;
         if let Some((at, snapshot)) = &*seen
             && at.elapsed() < SEEN_FOR
+            && has(snapshot)
         {
             return Ok(Arc::clone(snapshot));
         }
@@ -242,7 +248,7 @@ async fn join(
     }
     let offer = BrowserOffer::parse(&body).map_err(|bad| refuse(Refusal::Offer(bad)))?;
     let route = web.route(room.clone(), role, &asked).map_err(refuse)?;
-    let snapshot = web.look().await?;
+    let snapshot = web.look(None).await?;
     // The room itself decides; this is to say so before a connection is made.
     let inside = room_of(&snapshot, &room).map_or(0, |room| room.members.len());
     if inside >= route.policy.members_max {
@@ -268,7 +274,7 @@ async fn look(
     if let Some(reason) = guest.ended {
         return Err(answer::gone(reason));
     }
-    let snapshot = web.look().await?;
+    let snapshot = web.look(Some(guest.call)).await?;
     Ok(axum::Json(web.show(&snapshot, &guest)).into_response())
 }
 
