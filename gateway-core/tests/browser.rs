@@ -79,7 +79,7 @@ fn a_page_that_is_closed_leaves_the_room() {
     // The other loses its network and says nothing.
     w.browsers[two].is_dead = true;
     w.run_for(secs(31));
-    w.expect_end(1, EndReason::MediaTimeout);
+    w.expect_end(1, EndReason::PeerGone);
     w.expect_empty();
 }
 
