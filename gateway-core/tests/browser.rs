@@ -132,3 +132,17 @@ fn who_has_no_microphone_listens_as_long_as_he_likes() {
     assert_eq!(members(&w), [(true, false), (false, false)], "he never speaks");
     assert!(w.browsers[browser].share_of(500.0, secs(1)) > 0.9, "he hears");
 }
+
+#[test]
+fn a_full_room_is_said_and_the_browser_is_let_go() {
+    let mut w = World::new();
+    let mut owner = w.owner.clone().expect("an owner");
+    owner.policy.members_max = 1;
+    w.owner = Some(owner);
+    let phone = w.phone(500.0);
+    w.join(phone);
+    w.browser(1_250.0);
+    w.run_for(secs(10));
+    w.expect_end(0, EndReason::RoomFull);
+    assert_eq!(w.states(), ["Joined"], "the phone stays");
+}
