@@ -31,13 +31,22 @@ impl SqliteRegistry {
     /// Opens the registry, and makes file and key at first use.
     pub fn open(file: &Path, key_file: &Path) -> Result<Self, RegistryError> {
         let connection = connect(file, true)?;
-        let known: Option<Vec<u8>> = connection
-            .query_row("SELECT value FROM meta WHERE name = 'key_check'", [], |row| row.get(0))
-            .optional()
-            .map_err(|error| failure(file, &error))?;
-        let key = PinKey::load(key_file, known.is_none())?;
+        let known = || -> Result<Option<Vec<u8>>, RegistryError> {
+            connection
+                .query_row("SELECT value FROM meta WHERE name = 'key_check'", [], |row| row.get(0))
+                .optional()
+                .map_err(|error| failure(file, &error))
+        };
+        let key = PinKey::load(key_file, known()?.is_none())?;
         let check = key.tag("key check", "").0;
-        match known {
+        // Another program may make the registry at the same time: whoever is first is right.
+        connection
+            .execute(
+                "INSERT OR IGNORE INTO meta (name, value) VALUES ('key_check', ?1)",
+                [&check[..]],
+            )
+            .map_err(|error| failure(file, &error))?;
+        match known()? {
             Some(known) if known != check => {
                 return Err(RegistryError::Key {
                     file: key_file.to_owned(),
@@ -45,15 +54,7 @@ impl SqliteRegistry {
                     remedy: "restore the right key, or delete the registry to start anew",
                 });
             }
-            Some(_) => {}
-            None => {
-                connection
-                    .execute(
-                        "INSERT INTO meta (name, value) VALUES ('key_check', ?1)",
-                        [&check[..]],
-                    )
-                    .map_err(|error| failure(file, &error))?;
-            }
+            Some(_) | None => {}
         }
         Ok(Self { file: file.to_owned(), key, connection: Some(connection) })
     }
