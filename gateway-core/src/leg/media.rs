@@ -433,11 +433,32 @@ pub trait ConferenceMedia: Send {
     fn poll_timeout(&self) -> Option<(Instant, Why)> {
         None
     }
+    /// How far the phone's stream into the conference is. A half without a stream of its own has none.
+    fn uplink_place(&self) -> Option<UplinkPlace> {
+        None
+    }
+    /// It takes the place of a half whose stream was so far: a stream under the same SSRC goes on there.
+    fn go_on_from(&mut self, place: UplinkPlace) {
+        let _ = place;
+    }
     /// Figures of what the phone sent, where this half holds the jitter buffer that plays it.
     fn uplink_quality(&self, ingress: &Ingress) -> Option<UplinkQuality> {
         let _ = ingress;
         None
     }
+}
+
+/// How far a stream into the conference is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UplinkPlace {
+    /// Which.
+    pub ssrc: u32,
+    /// Its next sequence number.
+    pub sequence: u16,
+    /// Its last timestamp and when it was sent; none before the first packet.
+    pub last_sent: Option<(u32, Instant)>,
+    /// Packets and bytes of payload sent so far.
+    pub sent: (u32, u32),
 }
 
 /// What the jitter buffer that plays the phone's speech knows.

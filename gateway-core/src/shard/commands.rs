@@ -92,8 +92,12 @@ impl Shard {
         now: Instant,
         call: CallKey,
         room: RoomKey,
-        half: Box<dyn ConferenceMedia>,
+        mut half: Box<dyn ConferenceMedia>,
     ) {
+        let before = self.legs.get(call).and_then(|leg| leg.seat.as_ref());
+        if let Some(place) = before.and_then(|seat| seat.half.uplink_place()) {
+            half.go_on_from(place);
+        }
         self.detach_conference(call);
         let ingress = room_of(&mut self.rooms, Some(room));
         let leg = self.legs.get_mut(call).filter(|leg| !leg.failed);

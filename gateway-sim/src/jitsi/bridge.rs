@@ -39,6 +39,9 @@ pub struct Bridge {
     dominant: BTreeMap<String, Vec<String>>,
     next_round: Duration,
     sent: BTreeMap<Pair, u64>,
+    /// Sequence number, timestamp and time of each source's last packet.
+    numbers: BTreeMap<u32, (u16, u32, Duration)>,
+    jumps: Vec<String>,
     outputs: VecDeque<BridgeOutput>,
 }
 
@@ -90,6 +93,8 @@ impl Bridge {
             dominant: BTreeMap::new(),
             next_round: Duration::ZERO,
             sent: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            jumps: Vec::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -195,6 +200,11 @@ impl Bridge {
         &self.sent
     }
 
+    /// Sources whose numbers jumped: the others' SRTP would take that for a replay.
+    pub fn jumps(&self) -> &[String] {
+        &self.jumps
+    }
+
     /// Endpoints that are here.
     pub fn endpoints(&self) -> usize {
         self.legs.len()
@@ -297,10 +307,25 @@ impl Bridge {
     /// One packet of speech to everybody else in the room who wants it.
     fn forward(&mut self, port: u16, packet: &[u8]) {
         let Some(leg) = self.legs.get_mut(&port) else { return };
-        let Some(ssrc) = packet.get(8..12).and_then(|it| <[u8; 4]>::try_from(it).ok()) else {
+        let Some(&[_, _, high, low, t1, t2, t3, t4, s1, s2, s3, s4]) = packet.first_chunk() else {
             return;
         };
-        let Some(name) = leg.sources.get(&u32::from_be_bytes(ssrc)).cloned() else { return };
+        let ssrc = u32::from_be_bytes([s1, s2, s3, s4]);
+        let Some(name) = leg.sources.get(&ssrc).cloned() else { return };
+        let new = (u16::from_be_bytes([high, low]), u32::from_be_bytes([t1, t2, t3, t4]), self.now);
+        if let Some(old) = self.numbers.insert(ssrc, new) {
+            let step = i32::from(new.0.wrapping_sub(old.0) as i16);
+            let passed = (new.2 - old.2).as_millis() as i32;
+            let told = new.1.wrapping_sub(old.1) as i32 / 48;
+            // 10 ms is the shortest packet.
+            let is_far = step < -SEQUENCE_JUMP || step > passed / 10 + SEQUENCE_JUMP;
+            if is_far || (told - passed).abs() > TIMESTAMP_JUMP_MS {
+                self.jumps.push(format!(
+                    "{:?}: source of {} jumped by {step} packets and {told} ms in {passed} ms",
+                    self.now, leg.endpoint.nick
+                ));
+            }
+        }
         leg.heard_at = Some(self.now);
         let level = read_level(packet, LEVEL_EXTENSION);
         // Without levels the real one cannot mute, and digital silence passes, too.
@@ -478,6 +503,10 @@ pub(super) const SCTP_PORT: u16 = 5_000;
 pub(super) const LEVEL_EXTENSION: u8 = 1;
 /// Speakers of a room whose packets are forwarded.
 const LOUDEST: usize = 3;
+/// A burst of loss is shorter.
+const SEQUENCE_JUMP: i32 = 200;
+/// Packets wait no longer on their way.
+const TIMESTAMP_JUMP_MS: i32 = 1_000;
 const PREVIOUS_SPEAKERS: usize = 10;
 const ROUND: Duration = Duration::from_millis(200);
 const STILL_SPEAKS: Duration = Duration::from_millis(500);

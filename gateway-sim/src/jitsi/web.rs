@@ -195,8 +195,9 @@ impl Web {
         }
         while media.is_up && media.next <= now {
             media.next += Duration::from_millis(20);
-            if !self.is_muted {
-                media.speak(self.hz);
+            match self.is_muted {
+                true => media.frames += 1,
+                false => media.speak(self.hz),
             }
         }
         self.drain(now);
@@ -302,9 +303,10 @@ impl Web {
         self.sessions += 1;
         let ip = Ipv4Addr::new(203, 0, 113, 10 + self.index as u8);
         let address = SocketAddr::new(ip.into(), 50_000 + self.sessions);
-        let ssrc = match (offer.action, &self.media) {
-            (Action::TransportReplace, Some(media)) => media.ssrc,
-            _ => 0x3eb0_0000 + (self.index as u32) * 0x1000 + u32::from(self.sessions),
+        let new = 0x3eb0_0000 + (self.index as u32) * 0x1000 + u32::from(self.sessions);
+        let (ssrc, sequence, frames) = match (offer.action, &self.media) {
+            (Action::TransportReplace, Some(media)) => (media.ssrc, media.sequence, media.frames),
+            _ => (new, 1_000, 0),
         };
         let own = format!("{}-a0", self.nick());
         let source = Source { name: Some(own), ..Source::audio(ssrc) };
@@ -343,8 +345,8 @@ impl Web {
             transport: plain(self.start + now, address, remote),
             is_up: false,
             ssrc,
-            sequence: 1_000,
-            frames: 0,
+            sequence,
+            frames,
             next: now,
         });
     }

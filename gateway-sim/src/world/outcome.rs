@@ -97,7 +97,10 @@ impl World {
                 self.watch.at_end_of_meeting();
                 let bodies = Body::all(&phones, &meeting.webs);
                 let (faults, judged) = judge(&bodies, &meeting.standings);
-                faults.into_iter().for_each(|fault| self.watch.fault(fault));
+                // Browsers live in leaps when all phones have gone.
+                let jumps = meeting.bridge.jumps().iter().filter(|it| !it.contains(" of web"));
+                let jumps = jumps.cloned();
+                faults.into_iter().chain(jumps).for_each(|fault| self.watch.fault(fault));
                 tally = judged;
             }
         }

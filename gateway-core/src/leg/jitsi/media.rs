@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use crate::base::rng::Rng;
 use crate::base::time::{WallClock, Why};
 use crate::leg::media::{
-    ConferenceCommand, ConferenceEvent, ConferenceMedia, SocketKind, Transmit, Uplink,
+    ConferenceCommand, ConferenceEvent, ConferenceMedia, SocketKind, Transmit, Uplink, UplinkPlace,
     UplinkQuality,
 };
 use crate::media::codec::CodecKind;
@@ -281,6 +281,16 @@ impl ConferenceMedia for JitsiMedia {
         let reorder = self.uplink.deadline().map(|at| (at, REORDER));
         let report = self.report_at.map(|at| (at, REPORT));
         [self.transport.poll_timeout(), reorder, report].into_iter().flatten().min()
+    }
+
+    fn uplink_place(&self) -> Option<UplinkPlace> {
+        Some(self.uplink.place())
+    }
+
+    fn go_on_from(&mut self, place: UplinkPlace) {
+        if place.ssrc == self.config.ssrc {
+            self.uplink.go_on_from(place);
+        }
     }
 
     fn uplink_quality(&self, _: &Ingress) -> Option<UplinkQuality> {

@@ -11,7 +11,7 @@ use arrayvec::ArrayVec;
 use super::{JitsiMediaConfig, JitsiMediaCounters};
 use crate::base::rng::Rng;
 use crate::base::time::WallClock;
-use crate::leg::media::Uplink;
+use crate::leg::media::{Uplink, UplinkPlace};
 use crate::media::codec::set::DecoderSet;
 use crate::media::codec::{
     self, CodecKind, Encoder, EncoderSettings, OpusProfile, PAYLOAD_BYTES_MAX, PAYLOAD_SAMPLES_MAX,
@@ -121,6 +121,23 @@ impl UplinkStream {
             payload: Box::new([0; PAYLOAD_BYTES_MAX]),
             packet: Box::new([0; PACKET_BYTES_MAX]),
         }
+    }
+
+    /// How far the stream is.
+    pub(super) fn place(&self) -> UplinkPlace {
+        UplinkPlace {
+            ssrc: self.ssrc,
+            sequence: self.sequence,
+            last_sent: self.last_sent,
+            sent: (self.packets, self.octets),
+        }
+    }
+
+    /// The same stream in another half goes on where it was: receivers take a jump for a replay, or for loss.
+    pub(super) fn go_on_from(&mut self, place: UplinkPlace) {
+        self.sequence = place.sequence;
+        self.last_sent = place.last_sent;
+        (self.packets, self.octets) = place.sent;
     }
 
     /// A packet of the phone. False: it came too late.
