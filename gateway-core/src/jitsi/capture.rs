@@ -248,6 +248,39 @@ mod tests {
         }
     }
 
+    /// Whatever lies in the folder is read by one of the tests that go through [`names`] and [`message_names`], and has its
+    /// story in the README.
+    #[test]
+    fn no_recording_is_forgotten() {
+        let stories = fs::read_to_string(folder().join("README.md")).expect("it is there");
+        let entries = fs::read_dir(folder()).expect("the captures are in the repository");
+        let mut files = 0;
+        for entry in entries {
+            let file = entry.expect("a file").file_name().into_string().expect("a plain name");
+            if file == "README.md" {
+                continue;
+            }
+            files += 1;
+            let (name, end) = file.rsplit_once('.').expect("name.end");
+            let is_read = match end {
+                "xml" => names().iter().any(|it| it == name),
+                // The one without messages is read beside `ConferenceAnswer::read_json`.
+                "json" => {
+                    message_names().iter().any(|it| it == name)
+                        || name == "03-conference-request-http"
+                }
+                _ => false,
+            };
+            assert!(is_read, "no test reads {file}");
+            // Some stories are of several files: `51...53-lobby-*`.
+            let number: u32 = name[..2].parse().expect("it begins with a number");
+            let is_told = (number.saturating_sub(5)..=number)
+                .any(|it| stories.contains(&format!("| {it:02}")));
+            assert!(is_told, "{file} has no story");
+        }
+        assert_eq!(files, 57);
+    }
+
     #[test]
     fn an_entry_says_who_did_what_when() {
         let capture = Capture::stanzas("05-second-join");

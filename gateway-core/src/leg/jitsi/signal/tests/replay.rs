@@ -1,7 +1,8 @@
 //! The recordings, played to a real leg: it must say what the client of the recording said, in meaning.
 
 use super::*;
-use crate::jitsi::capture::{Capture, Seen, mutate, names};
+use crate::jitsi::capture::{Capture, Seen, message_names, mutate, names};
+use crate::webrtc::TransportEvent;
 
 /// What a stanza means here: name, type, whom it is to, and the name of its first child.
 type Meaning = (String, String, String, String);
@@ -229,6 +230,73 @@ fn every_stanza_of_every_recording_does_no_harm_in_any_state() {
         let requests = site.sent.len();
         assert!(requests < 600, "{requests} stanzas in twenty minutes");
     }
+}
+
+/// Each file of the folder, each client of it, in order: a leg in the place of that client answers every request of the
+/// focus exactly once, and whatever becomes of it, it leaves nothing behind.
+#[test]
+fn every_recording_is_lived_through_in_its_order() {
+    let (mut clients, mut requests, mut left) = (0, 0, 0);
+    for name in names() {
+        let capture = Capture::stanzas(&name);
+        let mut here: Vec<&str> = capture.entries.iter().map(|it| it.client.as_str()).collect();
+        here.sort_unstable();
+        here.dedup();
+        for client in here {
+            let mut site = Site::connected();
+            clients += 1;
+            for stanza in capture.received(client) {
+                let stanza: Element = for_our_room(&String::from(stanza)).parse().expect("XML");
+                let asked = matches!(stanza.attr("type"), Some("set" | "get"))
+                    && stanza.attr("from") == Some(&format!("{ROOM}/focus"));
+                let id = stanza.attr("id").unwrap_or_default().to_owned();
+                site.sent.clear();
+                let input = BackendInput::Stanza(StreamKey(site.leg), stanza);
+                site.backend.handle_input(site.now, input);
+                site.drain();
+                for done in site.take_done() {
+                    if let Done::OpenPort(socket) = done {
+                        site.port(socket, true);
+                    }
+                }
+                if site.backend.poll_timeout().is_none() {
+                    // Kicked, or the meeting is over.
+                    left += 1;
+                    break;
+                }
+                let is_answer = |it: &&Element| {
+                    matches!(it.attr("type"), Some("result" | "error"))
+                        && it.attr("id") == Some(id.as_str())
+                };
+                let answers = site.sent.iter().filter(is_answer).count();
+                assert!(answers <= 1 && answers >= usize::from(asked), "{name}, {client}: {id}");
+                requests += answers;
+            }
+            site.run(1);
+            site.wants(LegCommand::Leave(EndReason::CallerHungUp));
+            assert_eq!(site.backend.poll_timeout(), None, "{name}, {client}");
+        }
+    }
+    println!("{clients} clients, {requests} requests, {left} were put out");
+    assert!(clients > 60 && requests > 80 && left >= 2, "{clients} {requests} {left}");
+}
+
+#[test]
+fn every_recorded_channel_is_heard_to_its_end() {
+    let mut heard = 0;
+    for name in message_names() {
+        let mut site = Site::connected();
+        site.media(ConferenceEvent::Transport(TransportEvent::ChannelOpen));
+        for entry in Capture::messages(&name).entries {
+            let Seen::Received(text) = entry.seen else { continue };
+            let message = TransportEvent::ChannelMessage(text);
+            site.media(ConferenceEvent::Transport(message));
+            heard += 1;
+        }
+        site.run(60);
+        assert!(!site.take_heard().iter().any(|it| matches!(it, Heard::Left(_))), "{name}");
+    }
+    assert!(heard > 60, "{heard}");
 }
 
 /// Stanzas of this run; `WEEBEE_JITSI_MUTATIONS=1000000` for the long one.
