@@ -17,6 +17,8 @@ pub const HTTPS_PORT: u16 = 5281;
 pub const ANONYMOUS: &str = "guests.test";
 /// Host of rooms, under that of guests.
 pub const ROOMS: &str = "rooms.guests.test";
+/// An external component beside them: a stand-in for the focus of a conference. Its password, and where it connects.
+pub const FOCUS: (&str, &str, u16) = ("focus.guests.test", "component secret", 5347);
 /// Host that offers SCRAM.
 pub const SCRAM: &str = "scram.test";
 /// Host that offers PLAIN alone.
@@ -112,13 +114,14 @@ fn certificates(folder: &Path) {
 
 fn configuration(folder: &Path) -> String {
     let folder = folder.display();
+    let (focus, focus_secret, component_port) = FOCUS;
     format!(
         r#"
 data_path = "{folder}/data"
 pidfile = "{folder}/prosody.pid"
 run_as_root = true
 interfaces = {{ "127.0.0.1" }}
-c2s_ports = {{ {C2S_PORT} }}; s2s_ports = {{ }}; component_ports = {{ }}
+c2s_ports = {{ {C2S_PORT} }}; s2s_ports = {{ }}; component_ports = {{ {component_port} }}
 http_ports = {{ }}; https_ports = {{ {HTTPS_PORT} }}; http_default_host = "{ANONYMOUS}"
 https_interfaces = {{ "127.0.0.1" }}
 c2s_require_encryption = true
@@ -130,6 +133,9 @@ https_ssl = {{ key = "{folder}/prosody.key"; certificate = "{folder}/prosody.pem
 VirtualHost "{ANONYMOUS}"
     authentication = "anonymous"
 Component "{ROOMS}" "muc"
+    muc_room_locking = false; muc_room_default_public_jids = true
+Component "{focus}"
+    component_secret = "{focus_secret}"
 VirtualHost "{SCRAM}"
     authentication = "internal_hashed"
 VirtualHost "{PLAIN}"

@@ -1,0 +1,331 @@
+//! A telephone in a Jitsi room on a machine without Jitsi: the gateway over Debian's Prosody, invited by a *stand-in* focus
+//! whose media side is aiortc (`jitsi/standin_focus.py`). XMPP with StartTLS, Jingle, ICE, DTLS-SRTP, the bridge channel and
+//! Opus against code we did not write; speech both ways is judged as sound, and what is lost is measured.
+//!
+//! The test runs itself again inside a network namespace with an address that is not loopback, which aiortc, as bridges do,
+//! ignores.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use gateway_core::media::clip::prompt::PromptId;
+use gateway_core::media::clip::{ClipLibrary, Language};
+use gateway_core::media::frame::SampleRate;
+use gateway_tests_peers::gateway::{self, SIP_PORT};
+use gateway_tests_peers::process::{Process, last_lines, wait_until};
+use gateway_tests_peers::prosody::{ANONYMOUS, C2S_PORT, FOCUS, Prosody, ROOMS};
+use gateway_tests_peers::require::{Peer, all_there, peers_dir, repository};
+use gateway_tests_peers::sound::compare::{Heard, Searched, heard};
+use gateway_tests_peers::sound::speech::Speech;
+use gateway_tests_peers::sound::wav::Wav;
+use gateway_tests_peers::world::World;
+use serde_json::{Value, json};
+
+const FOLDER: &str = "WEEBEE_STANDIN_FOLDER";
+const ADDRESS: &str = "10.99.0.1";
+const SENTENCE: f64 = 4.0;
+/// The test's call, in seconds; it is kicked out before.
+const CALL: u32 = 180;
+
+#[test]
+fn a_phone_talks_through_a_real_prosody_with_a_stand_in_focus_on_aiortc() {
+    let name = "a_phone_talks_through_a_real_prosody_with_a_stand_in_focus_on_aiortc";
+    if !all_there(name, &[Peer::Prosody, Peer::Aiortc, Peer::Speech]) {
+        return;
+    }
+    println!("\nProsody {}, aiortc {}", Peer::Prosody.version(), Peer::Aiortc.version());
+    let world = World::new("standin");
+    let address = format!("{ADDRESS}/24");
+    let added = world.command("ip").args(["addr", "add", &address, "dev", "lo"]).status();
+    assert!(added.expect("ip runs").success());
+    let itself = std::env::current_exe().expect("a test has a file");
+    let done = world
+        .command(itself)
+        .args(["--exact", "inside_the_namespace", "--ignored", "--nocapture"])
+        .env(FOLDER, world.folder())
+        .env("WEEBEE_BIN", gateway::binary())
+        .status();
+    assert!(done.expect("it runs").success(), "see above");
+}
+
+#[test]
+#[ignore = "runs inside the namespace that the test above makes"]
+fn inside_the_namespace() {
+    let folder = PathBuf::from(std::env::var(FOLDER).expect("started by the test above"));
+    let prosody = Prosody::start(&folder);
+    let sentences =
+        [0, 1].map(|number| Speech::spoken(&folder, &format!("voice{number}"), number, SENTENCE));
+    let mut focus = Focus::start(&folder, &folder.join("voice1.wav"));
+    focus.wait_for("ready", 10);
+    let mut weebee = Weebee::start(&folder, &prosody);
+    let mut phone = weebee.call(&folder, &folder.join("voice0.wav"));
+    let began = Instant::now();
+
+    let session = the_guest_is_a_phone(&mut focus);
+    println!(
+        "in the room, keys and speech {:.1} s after the call began",
+        began.elapsed().as_secs_f64()
+    );
+    // Two sentences and more.
+    focus.listen(10);
+    let pauses = focus.pauses();
+    lose(&mut focus, "replace", json!({ "do": "replace" }), 2.0);
+    lose(&mut focus, "move", json!({ "do": "move" }), 2.0);
+    // Consent lasts 15 s; a real Jicofo notices a dead bridge after 16.
+    lose(&mut focus, "bridge dead, noticed after 16 s", json!({ "do": "die", "after": 16 }), 20.0);
+    lose(&mut focus, "bridge dead, never noticed", json!({ "do": "die" }), 30.0);
+    mute_and_kick(&mut focus);
+    assert!(phone.wait(Duration::from_secs(20)).is_some(), "the call ends with the kick");
+    println!("pauses of the sentence itself {pauses:?}; phone: {}", last_lines(&phone.output(), 3));
+    let recording = Wav::read(&folder.join("phone.wav")).expect("the phone's recording");
+    let saved = focus.end();
+    judge(&saved, session, &recording, &sentences, &folder);
+    weebee.process.assert_alive();
+}
+
+/// Asks for the conference, tells himself as a telephone, accepts, speaks. Gives his SSRC.
+fn the_guest_is_a_phone(focus: &mut Focus) -> u64 {
+    let occupant = focus.wait_for("occupant", 20);
+    let features = occupant["features"].to_string();
+    assert!(features.contains("http://jitsi.org/protocol/jigasi"), "{occupant}");
+    let told = focus.wait_for("features", 10)["features"].to_string();
+    for wanted in ["urn:xmpp:jingle:apps:rtp:audio", "http://jitsi.org/json-encoded-sources"] {
+        assert!(told.contains(wanted), "{told}");
+    }
+    let accepted = focus.wait_for("accepted", 10);
+    assert_eq!(accepted["has_level"], true, "{accepted}");
+    focus.wait_for_state("connected");
+    let channel = focus.wait_for("channel", 10);
+    assert_eq!(channel["protocol"], "http://jitsi.org/protocols/colibri");
+    let hello = focus.wait_for("channel-message", 10);
+    assert_eq!(hello["message"]["colibriClass"], "ClientHello");
+    focus.wait_for("heard", 10);
+    accepted["ssrc"].as_u64().expect("a number")
+}
+
+/// Something is lost, and found again: how long was nothing heard of the phone?
+fn lose(focus: &mut Focus, name: &str, wish: Value, limit: f64) {
+    focus.pauses();
+    focus.tell(&wish);
+    let accepted = focus.wait_for_new("accepted", 45);
+    let expected = if name == "replace" { "transport-accept" } else { "session-accept" };
+    assert_eq!(accepted["action"], expected, "{name}: {accepted}");
+    focus.wait_for_state("connected");
+    focus.listen(8);
+    let gap = focus.pauses().into_iter().fold(0.0, f64::max);
+    println!("{name}: the phone was not heard for {gap:.1} s");
+    assert!(gap < limit, "{name}: {gap}");
+}
+
+fn mute_and_kick(focus: &mut Focus) {
+    focus.tell(&json!({ "do": "mute" }));
+    assert_eq!(focus.wait_for("mute-answered", 5)["type"], "result");
+    focus.wait_for_fact("occupant", "audiomuted", "true");
+    focus.listen(1);
+    let before = focus.counts();
+    focus.listen(4);
+    assert_eq!(focus.counts(), before, "not a packet of a muted phone");
+    focus.tell(&json!({ "do": "kick" }));
+    focus.wait_for("left", 10);
+}
+
+fn judge(saved: &Value, first: u64, phone: &Wav, sentences: &[Speech; 2], folder: &Path) {
+    let file = saved["files"][first.to_string()]["file"].as_str();
+    let file = file.unwrap_or_else(|| panic!("nothing was heard of the first session: {saved}"));
+    let focus_heard = Wav::read(Path::new(file)).expect("a WAV file");
+    let all = |wav: &Wav| Searched { from: 0.0, to: wav.seconds() };
+    let up = heard(&focus_heard, all(&focus_heard), &sentences[0].wav).expect("long enough");
+    // The room begins after greeting and PIN; the first sentences are before anything is lost.
+    let talk = Searched { from: 5.0, to: 25.0 };
+    let down = heard(phone, talk, &sentences[1].wav).expect("long enough");
+    println!("aiortc heard {}, the phone heard {}", show(&up), show(&down));
+    assert!(up.correlation > 0.9, "{up:?}");
+    assert!(up.level_db.abs() < 1.5, "{up:?}");
+    assert!(down.correlation > 0.9, "{down:?}");
+    let library = ClipLibrary::embedded().expect("the built-in packs are whole");
+    for words in [
+        PromptId::Reconnecting,
+        PromptId::Reconnected,
+        PromptId::MutedByModerator,
+        PromptId::Kicked,
+    ] {
+        let clip = library.prompt(words, Language::default());
+        // Their beginning: words of a wait are cut short when it is over.
+        let spoken = Wav { rate: 8_000, samples: clip.samples(SampleRate::Hz8000) }.part(0.0, 1.5);
+        spoken.write(&folder.join(format!("{words}.wav"))).expect("written");
+        let found = heard(phone, all(phone), &spoken).expect("long enough");
+        println!("words \"{words}\" in the phone's ear: {}", show(&found));
+        // Words lie over the room, which is lowered by 12 dB meanwhile.
+        assert!(found.correlation > 0.7, "{words}: {found:?}");
+    }
+}
+
+fn show(heard: &Heard) -> String {
+    let Heard { correlation, level_db, starts_at, .. } = heard;
+    format!("{correlation:.3} ({level_db:+.1} dB, at {starts_at:.1} s)")
+}
+
+/// The stand-in in a process of its own.
+struct Focus {
+    child: Child,
+    input: ChildStdin,
+    said: Receiver<Value>,
+    /// Said, and not asked for yet.
+    kept: Vec<Value>,
+}
+
+impl Focus {
+    fn start(folder: &Path, play: &Path) -> Self {
+        let (name, secret, port) = FOCUS;
+        let record = folder.join("heard");
+        fs::create_dir_all(&record).expect("a folder");
+        let mut child = Command::new(peers_dir().join("webrtc/bin/python"))
+            .arg(repository().join("tests-peers/jitsi/standin_focus.py"))
+            .args(["--name", name, "--secret", secret, "--port", &port.to_string()])
+            .arg("--play")
+            .arg(play)
+            .arg("--record")
+            .arg(record)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the environment is there");
+        let input = child.stdin.take().expect("piped");
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        let (tell, said) = channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let Ok(value) = serde_json::from_str(&line) else { continue };
+                if tell.send(value).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, input, said, kept: Vec::new() }
+    }
+
+    fn tell(&mut self, value: &Value) {
+        writeln!(self.input, "{value}").expect("the stand-in listens");
+    }
+
+    /// The next event that is so, at most `seconds` from now. A fault of the stand-in's is one of the test's.
+    fn wait(&mut self, what: &str, seconds: u64, is_it: impl Fn(&Value) -> bool) -> Value {
+        if let Some(place) = self.kept.iter().position(&is_it) {
+            return self.kept.remove(place);
+        }
+        let until = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let Ok(said) = self.said.recv_timeout(left) else {
+                panic!("the stand-in never said {what}; it said {:#?}", self.kept);
+            };
+            assert_ne!(said["event"], "error", "{said}");
+            if is_it(&said) {
+                return said;
+            }
+            self.kept.push(said);
+        }
+    }
+
+    fn wait_for(&mut self, event: &str, seconds: u64) -> Value {
+        self.wait(event, seconds, |said| said["event"] == event)
+    }
+
+    /// As [`Self::wait_for`], but nothing that was said before counts.
+    fn wait_for_new(&mut self, event: &str, seconds: u64) -> Value {
+        self.kept.clear();
+        self.wait_for(event, seconds)
+    }
+
+    fn wait_for_fact(&mut self, event: &str, name: &str, value: &str) {
+        self.wait(event, 10, |said| said["event"] == event && said[name] == value);
+    }
+
+    fn wait_for_state(&mut self, state: &str) {
+        self.wait_for_fact("connection", "state", state);
+    }
+
+    fn listen(&mut self, seconds: u64) {
+        std::thread::sleep(Duration::from_secs(seconds));
+    }
+
+    fn pauses(&mut self) -> Vec<f64> {
+        self.tell(&json!({ "do": "gaps" }));
+        let said = self.wait_for("gaps", 5);
+        said["gaps"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect()
+    }
+
+    fn counts(&mut self) -> Value {
+        self.tell(&json!({ "do": "counts" }));
+        self.wait_for("counts", 5)["counts"].clone()
+    }
+
+    fn end(&mut self) -> Value {
+        self.tell(&json!({ "do": "end" }));
+        self.wait_for("saved", 20)
+    }
+}
+
+impl Drop for Focus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The gateway, as an operator runs it.
+struct Weebee {
+    /// Of the room.
+    pin: String,
+    process: Process,
+}
+
+impl Weebee {
+    fn start(folder: &Path, prosody: &Prosody) -> Self {
+        let config = folder.join("weebee.toml");
+        let (focus, ..) = FOCUS;
+        let settings = format!(
+            "[sip]\nlisten = [\"udp:127.0.0.1:{SIP_PORT}\"]\n\
+             [rtp]\nports = \"40000-43999\"\nconference = \"{ADDRESS}\"\n\
+             [pin]\nfile = \"pins.sqlite\"\nkey_file = \"pins.key\"\n\
+             [http]\nlisten = \"127.0.0.1:8788\"\n\
+             [cdr]\nfile = \"cdr.jsonl\"\n\
+             [room]\nbackend = \"jitsi\"\n\
+             [[trunk]]\nname = \"phones\"\nsources = [\"127.0.0.1\"]\n\
+             [[conference.jitsi]]\nname = \"jitsi\"\nxmpp = \"tcp:127.0.0.1:{C2S_PORT}\"\ndomain = \"{ANONYMOUS}\"\n\
+             rooms = \"{ROOMS}\"\nfocus = \"{focus}\"\naccount = \"anonymous\"\nca_file = \"{}\"\n",
+            prosody.authority().display()
+        );
+        fs::write(&config, settings).expect("its configuration");
+        let mut add = Command::new(gateway::binary());
+        add.args(["pin", "add", "--room", "tea", "--config"]).arg(&config);
+        let done = add.current_dir(folder).output().expect("weebee runs");
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        let pin = said.split(|c: char| !c.is_ascii_digit()).find(|word| word.len() == 9);
+        let pin = pin.unwrap_or_else(|| panic!("no PIN in {said:?}")).to_owned();
+        let mut command = Command::new(gateway::binary());
+        command.args(["run", "--config"]).arg(&config).current_dir(folder);
+        command.env("WEEBEE_LOG", "info,gateway_core::leg::jitsi=debug,gateway_core::jitsi=debug");
+        let process = Process::start("weebee", folder, command);
+        let mut weebee = Self { pin, process };
+        let ready = wait_until(Duration::from_secs(15), || {
+            weebee.process.assert_alive();
+            std::net::TcpStream::connect("127.0.0.1:8788").ok()
+        });
+        assert!(ready.is_some(), "weebee does not start:\n{}", weebee.process.output());
+        weebee
+    }
+
+    fn call(&self, folder: &Path, play: &Path) -> Process {
+        let pin = &self.pin;
+        let mut command = Command::new(gateway::binary());
+        command.args(["call", &format!("sip:pin@127.0.0.1:{SIP_PORT}"), "--pin", pin]);
+        command.args(["--codec", "pcmu", "--duration", &CALL.to_string(), "--play"]).arg(play);
+        command.arg("--record").arg(folder.join("phone.wav")).current_dir(folder);
+        Process::start("phone", folder, command)
+    }
+}
