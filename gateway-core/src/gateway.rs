@@ -35,7 +35,9 @@ use crate::base::timers::earliest;
 use crate::call::Moment;
 use crate::call::machine::{Call, CallInput, CallSettings};
 use crate::call::story::{Birth, Dialling};
-use crate::leg::backend::{Backend, BackendInput, StreamAccount, StreamDownReason};
+use crate::leg::backend::{
+    Backend, BackendInput, SocketNews, SocketOrder, StreamAccount, StreamDownReason,
+};
 use crate::leg::media::{FromMedia, ToMedia};
 use crate::leg::room::signal::Rooms;
 use crate::leg::trunk::signal::SdpPolicy;
@@ -123,6 +125,8 @@ pub enum Input<'a> {
         /// Why.
         reason: StreamDownReason,
     },
+    /// From a WebSocket asked for by [`Output::BridgeSocket`].
+    BridgeSocket(StreamKey, SocketNews),
     /// Wall time, about once a second.
     WallClock(WallClock),
     /// The DTLS certificate of new conference legs: told at the start and when a new one is made.
@@ -186,6 +190,8 @@ pub enum Output {
     Stanza(StreamKey, Element),
     /// Send what is queued, then close.
     CloseStream(StreamKey),
+    /// For the WebSocket of the bridge channel beside that stream; ends with it at the latest.
+    BridgeSocket(StreamKey, SocketOrder),
     /// To the owner (the daemon).
     Event(Event),
 }
@@ -290,6 +296,9 @@ impl Gateway {
             Input::StreamDown { stream, reason } => {
                 self.stream_said(now, stream, BackendInput::StreamDown { stream, reason });
             }
+            Input::BridgeSocket(stream, news) => {
+                self.stream_said(now, stream, BackendInput::BridgeSocket(stream, news));
+            }
             Input::Certificate(certificate) => {
                 self.browsers.certificate = Some(Arc::clone(&certificate));
                 for (_, backend) in &mut self.backends {
@@ -350,6 +359,13 @@ impl Gateway {
                     Ok(())
                 };
                 self.tell(call, mute).map(|()| None)
+            }
+            Command::SendKeys { call, keys } => {
+                let type_them = |machine: &mut Call| {
+                    machine.type_keys(&keys);
+                    Ok(())
+                };
+                self.tell(call, type_them).map(|()| None)
             }
             Command::Drain => {
                 self.is_draining = true;

@@ -454,6 +454,8 @@ impl World {
             Output::OpenStream { stream, account } => self.open_stream(stream, account),
             Output::Stanza(stream, stanza) => self.stanza_out(stream, stanza),
             Output::CloseStream(stream) => self.close_stream(stream),
+            // The stand-in's bridge has SCTP.
+            Output::BridgeSocket(..) => {}
             Output::Event(event) => self.on_event(&event),
         }
     }

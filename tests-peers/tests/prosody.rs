@@ -64,6 +64,7 @@ fn site(host: &str, transport: Transport, trust: Trust) -> XmppSite {
         trust,
         ping_every: Duration::from_secs(2),
         open_within: Duration::from_secs(10),
+        conference_request: None,
     }
 }
 

@@ -126,6 +126,13 @@ pub enum Command {
         /// True: nothing of his goes into the room.
         muted: bool,
     },
+    /// Type keys into a call that is answered: telephone events where the far side takes them, tones where it does not.
+    SendKeys {
+        /// The call.
+        call: CallKey,
+        /// Keys: `0` to `9`, `*`, `#`, `A` to `D`; other bytes are left out.
+        keys: Digits,
+    },
     /// Take no new calls.
     Drain,
 }

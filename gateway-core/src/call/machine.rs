@@ -567,6 +567,11 @@ impl Call {
 
     fn send_keys(&mut self) {
         let Some((_, digits)) = self.keys_to_send.take() else { return };
+        self.type_keys(&digits);
+    }
+
+    /// Types keys into the call, now.
+    pub fn type_keys(&mut self, digits: &Digits) {
         let keys = digits.iter().filter_map(|digit| Key::from_char(char::from(*digit))).collect();
         self.media(ToMedia::SendKeys { call: self.key, keys });
     }

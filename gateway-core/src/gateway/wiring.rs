@@ -251,6 +251,9 @@ impl Gateway {
             BackendOutput::Stanza(stream, stanza) => {
                 return self.outputs.push_back(Output::Stanza(stream, stanza));
             }
+            BackendOutput::BridgeSocket(stream, order) => {
+                return self.outputs.push_back(Output::BridgeSocket(stream, order));
+            }
             BackendOutput::CloseStream(stream) => {
                 self.streams.remove(&stream);
                 return self.outputs.push_back(Output::CloseStream(stream));

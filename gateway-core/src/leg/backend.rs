@@ -195,6 +195,30 @@ pub enum BackendInput {
         /// Why.
         reason: StreamDownReason,
     },
+    /// From the WebSocket of a bridge channel asked for by [`BackendOutput::BridgeSocket`].
+    BridgeSocket(StreamKey, SocketNews),
+}
+
+/// What a leg wants of the WebSocket of its bridge channel. It lives beside the leg's stream, and no longer than that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketOrder {
+    /// Connect to this address, which holds a secret, in the place of an older one; keep it up until `Close`.
+    Open(Pii<String>),
+    /// Send this. Dropped while it is not up.
+    Send(String),
+    /// Close it.
+    Close,
+}
+
+/// What the WebSocket of a bridge channel says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketNews {
+    /// It is up, for the first time or again.
+    Up,
+    /// A message.
+    Text(String),
+    /// It was up and is lost; it is connected again by itself.
+    Down,
 }
 
 /// Why a stream is down.
@@ -295,6 +319,8 @@ pub enum BackendOutput {
     Stanza(StreamKey, Element),
     /// Send what is queued, then close for good. Not answered; nothing of this stream is said afterwards.
     CloseStream(StreamKey),
+    /// For the WebSocket of the bridge channel; answered by [`BackendInput::BridgeSocket`].
+    BridgeSocket(StreamKey, SocketOrder),
 }
 
 /// A step on the way into a room, or back into it.

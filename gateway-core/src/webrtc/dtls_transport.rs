@@ -17,6 +17,7 @@ use super::dtls::{DtlsEnd, MediaKeys, Said};
 use super::facts::{LocalTransport, RemoteTransport, Setup};
 use super::ice::{Ice, IceEvent};
 use super::outbox::Outbox;
+use super::pulse::Pulse;
 use super::transport::{
     Datagram, Departure, KEYS_DEADLINE_S, Media, Received, Transport, TransportCommand,
     TransportCounters, TransportEvent, TransportFailure,
@@ -55,6 +56,7 @@ pub struct DtlsTransport {
     early: ArrayVec<(u8, SocketAddr, Vec<u8>), EARLY_MAX>,
     /// A media packet is decrypted here.
     scratch: Box<[u8; DATAGRAM_BYTES_MAX]>,
+    pulse: Pulse,
     /// Until the keys are there.
     deadline: Option<Instant>,
     over: bool,
@@ -93,6 +95,7 @@ impl DtlsTransport {
             events: VecDeque::with_capacity(EVENTS_USUAL),
             early: ArrayVec::new(),
             scratch: Box::new([0; DATAGRAM_BYTES_MAX]),
+            pulse: Pulse::None,
             deadline: Some(now + Duration::from_secs(KEYS_DEADLINE_S)),
             over: false,
             counters: TransportCounters::default(),
@@ -106,10 +109,19 @@ impl DtlsTransport {
         }
         let Datagram { socket, from, bytes } = datagram;
         if self.ice.handle_stun(now, socket, from, bytes) {
+            self.heard(now, socket);
             self.ice.handle_timeout(now);
             self.drain_ice(now);
         } else {
             self.counters.webrtc_stun_refused += 1;
+        }
+    }
+
+    /// Something authentic came on that socket.
+    fn heard(&mut self, now: Instant, socket: u8) {
+        let Some(path) = self.ice.path().filter(|path| path.socket == socket) else { return };
+        if self.pulse.heard(now) {
+            self.tell(TransportEvent::Nominated { socket, to: path.to });
         }
     }
 
@@ -128,7 +140,7 @@ impl DtlsTransport {
     }
 
     /// Whether a media packet was decrypted into `scratch`, and how long it is.
-    fn media(&mut self, datagram: Datagram<'_>) -> Option<(Media, usize)> {
+    fn media(&mut self, now: Instant, datagram: Datagram<'_>) -> Option<(Media, usize)> {
         let Datagram { socket, from, bytes } = datagram;
         if !self.ice.is_authenticated(socket, from) {
             self.counters.webrtc_datagrams_strange_source += 1;
@@ -145,7 +157,10 @@ impl DtlsTransport {
             _ => (Media::Rtp, keys.receiver.unprotect_rtp(packet)),
         };
         match result {
-            Ok(length) => return Some((media, length)),
+            Ok(length) => {
+                self.heard(now, socket);
+                return Some((media, length));
+            }
             Err(SrtpError::Replayed) => self.counters.srtp_replayed += 1,
             Err(SrtpError::TooManySources) => self.counters.srtp_refused += 1,
             Err(SrtpError::Malformed) => self.counters.webrtc_datagrams_malformed += 1,
@@ -159,11 +174,15 @@ impl DtlsTransport {
             match event {
                 IceEvent::Nominated(path) => {
                     let (socket, to) = (path.socket, path.to);
+                    self.pulse = Pulse::Heard(now);
                     self.tell(TransportEvent::Nominated { socket, to });
                     self.turn(now, |dtls, say| dtls.start(now, say));
                     self.take_early(now);
                 }
-                IceEvent::Disconnected => self.tell(TransportEvent::Disconnected),
+                IceEvent::Disconnected => {
+                    self.pulse = Pulse::None;
+                    self.tell(TransportEvent::Disconnected);
+                }
                 IceEvent::SocketUnused(socket) => self.tell(TransportEvent::SocketUnused(socket)),
             }
         }
@@ -273,7 +292,7 @@ impl Transport for DtlsTransport {
             Some(0..=3) => self.stun(now, datagram),
             Some(20..=63) => self.dtls(now, datagram),
             Some(128..=191) => {
-                let (media, length) = self.media(datagram)?;
+                let (media, length) = self.media(now, datagram)?;
                 return Some(Received { media, bytes: self.scratch.get(..length)? });
             }
             _ => self.counters.webrtc_datagrams_malformed += 1,
@@ -326,6 +345,9 @@ impl Transport for DtlsTransport {
         }
         self.ice.handle_timeout(now);
         self.drain_ice(now);
+        if self.pulse.is_lost(now) {
+            self.tell(TransportEvent::Quiet);
+        }
         if self.dtls.next().is_some_and(|next| next <= now) {
             self.turn(now, |dtls, say| dtls.handle_timeout(now, say));
         }
@@ -367,6 +389,7 @@ impl Transport for DtlsTransport {
             (self.ice.next(), ICE),
             (self.dtls.next(), DTLS),
             (self.channel.as_ref().and_then(Channel::next), CHANNEL),
+            (self.pulse.next(), PULSE),
             (self.deadline, DEADLINE),
         ]
         .into_iter()
@@ -392,6 +415,7 @@ const STUN_COOKIE: [u8; 4] = 0x2112_a442_u32.to_be_bytes();
 const ICE: Why = Why("webrtc.ice");
 const DTLS: Why = Why("webrtc.dtls_flight");
 const CHANNEL: Why = Why("webrtc.channel");
+const PULSE: Why = Why("webrtc.path_quiet");
 const DEADLINE: Why = Why("webrtc.keys_deadline");
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod facts;
 mod ice;
 mod outbox;
 pub mod plain_transport;
+mod pulse;
 #[cfg(any(test, feature = "_testkit"))]
 pub mod testkit;
 pub mod transport;

@@ -109,6 +109,9 @@ pub enum TransportEvent {
         /// Name of the SRTP profile.
         profile: &'static str,
     },
+    /// Nothing authentic has come over the path for 5 s, checks were not answered: a new path is worth looking for.
+    /// `Nominated` again if it heals, `Disconnected` if it does not.
+    Quiet,
     /// Consent was lost on the only path: ask for an ICE restart, then for a new session.
     Disconnected,
     /// The old path was given up after a restart: its socket may close.

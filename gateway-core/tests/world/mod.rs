@@ -330,7 +330,10 @@ impl World {
             Output::OpenConferencePort { .. } | Output::CloseConferencePort { .. } => {
                 unreachable!("no conference here has a transport")
             }
-            Output::OpenStream { .. } | Output::Stanza(..) | Output::CloseStream(_) => {
+            Output::OpenStream { .. }
+            | Output::Stanza(..)
+            | Output::CloseStream(_)
+            | Output::BridgeSocket(..) => {
                 unreachable!("no conference here speaks XMPP")
             }
             Output::Event(event) => self.event(event),

@@ -1,5 +1,6 @@
 //! `weebee call`: a test phone. Progress while it runs, a summary at the end, exit code 0 only if sound flowed.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use gateway_core::base::pii::Pii;
-use gateway_core::call::CallRecord;
+use gateway_core::call::{CallRecord, Digits};
 use gateway_core::gateway::{Command, Event};
 use gateway_core::io::os_rng;
 use gateway_core::io::signalling::{self, GatewayHandle, Running};
@@ -39,6 +40,9 @@ pub struct CallArguments {
     /// PIN to type after the answer; `#` is added.
     #[arg(long, value_parser = keys)]
     pin: Option<String>,
+    /// Keys to type later, with their second after the answer: 12:*6. May be given several times.
+    #[arg(long, value_name = "SECOND:KEYS", value_parser = keys_at)]
+    keys: Vec<KeysAt>,
     /// WAV file to play into the call, over and over (16-bit mono). Default: a spoken prompt.
     #[arg(long)]
     play: Option<PathBuf>,
@@ -116,7 +120,9 @@ async fn call(arguments: &CallArguments, target: Target) -> Result<bool, String>
     let dialled = running.handle.command(phone.dial(arguments.pin.as_deref())).await;
     dialled.map_err(|error| error.to_string())?;
     let duration = arguments.duration.map(Duration::from_secs);
-    let record = talk(&mut running, duration, recorder.as_mut()).await;
+    let mut plan: Vec<KeysAt> = arguments.keys.clone();
+    plan.sort_by_key(|keys| keys.second);
+    let record = talk(&mut running, duration, plan.into(), recorder.as_mut()).await;
     running.handle.stop().await;
     let Some(record) = record else { return Err("the phone stopped by itself".to_owned()) };
     summary(&record);
@@ -132,23 +138,23 @@ async fn call(arguments: &CallArguments, target: Target) -> Result<bool, String>
 async fn talk(
     running: &mut Running,
     duration: Option<Duration>,
+    mut plan: VecDeque<KeysAt>,
     mut recorder: Option<&mut Recorder>,
 ) -> Option<Box<CallRecord>> {
     let mut second = tokio::time::interval(Duration::from_secs(1));
+    let mut answered: Option<Instant> = None;
     let mut hang_up_at: Option<Instant> = None;
     let mut asked = false;
     let handle = running.handle.clone();
     loop {
-        let wake = async {
-            match hang_up_at {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
-                None => std::future::pending().await,
-            }
-        };
+        let wake = until(hang_up_at);
+        let due = plan.front().map(|keys| keys.second);
+        let type_next = until(answered.zip(due).map(|(answered, second)| answered + second));
         tokio::select! {
             event = running.events.recv() => match event? {
                 Event::CallAnswered(_) => {
                     println!("answered");
+                    answered = Some(Instant::now());
                     hang_up_at = duration.map(|duration| Instant::now() + duration);
                 }
                 Event::CallEnded(record) => return Some(record),
@@ -161,6 +167,11 @@ async fn talk(
                 }
                 progress(&handle).await;
             }
+            () = type_next => {
+                if let Some(keys) = plan.pop_front() {
+                    type_keys(&handle, &keys.keys).await;
+                }
+            }
             () = wake => {
                 hang_up_at = None;
                 hang_up(&handle).await;
@@ -170,6 +181,20 @@ async fn talk(
                 hang_up(&handle).await;
             }
         }
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn type_keys(handle: &GatewayHandle, keys: &Digits) {
+    let Ok(snapshot) = handle.snapshot().await else { return };
+    for call in snapshot.calls {
+        let _ = handle.command(Command::SendKeys { call: call.call, keys: keys.clone() }).await;
     }
 }
 
@@ -237,6 +262,27 @@ fn keys(text: &str) -> Result<String, String> {
     match !text.is_empty() && text.len() <= 15 && text.chars().all(legal) {
         true => Ok(text.to_owned()),
         false => Err("a PIN has 1 to 15 digits".to_owned()),
+    }
+}
+
+/// Keys with their moment.
+#[derive(Clone, Debug)]
+struct KeysAt {
+    second: Duration,
+    keys: Digits,
+}
+
+fn keys_at(text: &str) -> Result<KeysAt, String> {
+    let wrong =
+        || "write the second after the answer, a colon and up to 15 keys: 12.5:*6".to_owned();
+    let (second, keys) = text.split_once(':').ok_or_else(wrong)?;
+    let second = second.parse().ok().and_then(|second| Duration::try_from_secs_f64(second).ok());
+    let legal = |sign: char| sign.is_ascii_digit() || sign == '*' || sign == '#';
+    match second {
+        Some(second) if !keys.is_empty() && keys.len() <= 15 && keys.chars().all(legal) => {
+            Ok(KeysAt { second, keys: keys.bytes().collect() })
+        }
+        _ => Err(wrong()),
     }
 }
 

@@ -93,6 +93,7 @@ impl Judge<'_> {
             self.say(section, "xmpp", what);
         }
         let account = self.account(section);
+        let conference_request = self.conference_request(section);
         let transport = transport?;
         (self.mistakes.entries.len() == before).then(|| Jitsi {
             name: section.text("name").to_owned(),
@@ -104,6 +105,7 @@ impl Judge<'_> {
                 trust,
                 ping_every: Duration::from_secs(section.whole("ping_s")),
                 open_within: Duration::from_secs(section.whole("open_s")),
+                conference_request,
             },
             settings: JitsiSettings {
                 focus,
@@ -157,6 +159,17 @@ impl Judge<'_> {
             self.say(section, "xmpp", format!("{text:?}: {HELP}"));
         }
         transport
+    }
+
+    fn conference_request(&mut self, section: &Section) -> Option<WebAddress> {
+        let text = section.text("conference_request");
+        let address = WebAddress::parse(text).ok().filter(|_| text.starts_with("http"));
+        if address.is_none() && !text.is_empty() {
+            let what =
+                format!("{text:?}: write \"https://HOST/conference-request/v1\", or nothing");
+            self.say(section, "conference_request", what);
+        }
+        address
     }
 
     fn trust(&mut self, section: &Section) -> Trust {

@@ -516,6 +516,12 @@ const JITSI: SectionDecl = SectionDecl {
              admitted is all of them.",
         ),
         key("user", Kind::Text, r#""""#, "User name of \"one-account\", without the host."),
+        key(
+            "conference_request",
+            Kind::Text,
+            r#""""#,
+            "Where Jicofo is asked for a conference over HTTP: https://HOST/conference-request/v1. Empty: by XMPP.",
+        ),
         key("password_file", Kind::Text, r#""""#, "File that holds the password."),
         key("password_env", Kind::Text, r#""""#, "Or: variable of the environment that holds it."),
         key(

@@ -276,7 +276,8 @@ impl Bridge {
             TransportEvent::Failed(_) => {
                 self.legs.remove(&port);
             }
-            TransportEvent::Disconnected
+            TransportEvent::Quiet
+            | TransportEvent::Disconnected
             | TransportEvent::Secured { .. }
             | TransportEvent::SocketUnused(_)
             | TransportEvent::ChannelClosed => {}

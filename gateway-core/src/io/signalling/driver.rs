@@ -227,6 +227,7 @@ impl Driver {
         let input = match event {
             XmppEvent::Up { jid, resumed } => Input::StreamUp { stream, jid, resumed },
             XmppEvent::Stanza(stanza) => Input::Stanza(stream, stanza),
+            XmppEvent::BridgeSocket(news) => Input::BridgeSocket(stream, news),
             XmppEvent::Down(failure) => Input::StreamDown { stream, reason: failure.reason() },
         };
         self.gateway.handle_input(now, input);
@@ -294,6 +295,7 @@ impl Driver {
                 }
                 Output::Stanza(stream, stanza) => self.xmpp.send(stream, stanza),
                 Output::CloseStream(stream) => self.xmpp.close(stream),
+                Output::BridgeSocket(stream, order) => self.xmpp.bridge_socket(stream, order),
                 Output::Event(event) => {
                     let taken = self.events.take(now, event);
                     self.counters.events_lost += u64::from(!taken);

@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
@@ -349,10 +350,12 @@ impl SocketLink {
     }
 }
 
-fn socket_failure(error: &SocketError) -> Failure {
+pub(super) fn socket_failure(error: &SocketError) -> Failure {
     match error {
         SocketError::Io(error) => Failure::of_io(error),
-        SocketError::ConnectionClosed | SocketError::AlreadyClosed => Failure::Closed,
+        SocketError::ConnectionClosed
+        | SocketError::AlreadyClosed
+        | SocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Failure::Closed,
         SocketError::Capacity(_) => Failure::Oversized,
         SocketError::Http(response) => Failure::HttpStatus(response.status().as_u16()),
         SocketError::Protocol(_) => Failure::NotXmpp("broken WebSocket frames"),

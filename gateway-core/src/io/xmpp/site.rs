@@ -21,6 +21,8 @@ pub struct XmppSite {
     pub ping_every: Duration,
     /// Patience for the way from the first packet to a bound stream.
     pub open_within: Duration,
+    /// Where the focus is asked by HTTP instead of IQ.
+    pub conference_request: Option<WebAddress>,
 }
 
 /// The way in.

@@ -317,9 +317,8 @@ pub async fn probe(site: &XmppSite, account: &StreamAccount, rng: Rng) -> Result
     let connection = Connection::new(crate::io::now(), &plan, Session::default(), rng);
     let mut driven = Driven { link, connection };
     loop {
-        match driven.next().await? {
-            XmppEvent::Up { jid, .. } => return Ok(Probe { driven, jid }),
-            XmppEvent::Stanza(_) | XmppEvent::Down(_) => {}
+        if let XmppEvent::Up { jid, .. } = driven.next().await? {
+            return Ok(Probe { driven, jid });
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use super::framing::{NS_CLIENT, element};
 use super::*;
 use crate::base::ids::{CallKey, LegKey, SiteId};
+use crate::base::pii::Pii;
 use crate::leg::backend::{StreamDownReason, StreamIdentity};
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
@@ -49,6 +50,7 @@ fn site(transport: Transport, trust: Trust) -> XmppSite {
         trust,
         ping_every: Duration::from_secs(30),
         open_within: Duration::from_secs(10),
+        conference_request: None,
     }
 }
 
@@ -478,4 +480,115 @@ async fn a_web_server_without_websocket_says_its_status() {
     let (_, failure) = tokio::join!(server, ours.down());
     assert_eq!(failure, Failure::HttpStatus(404));
     assert_eq!(failure.reason(), StreamDownReason::Protocol);
+}
+
+/// A bridge that has a WebSocket: tells what it hears, and hangs up when told to.
+async fn bridge(listener: TcpListener, heard: mpsc::Sender<String>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { continue };
+        while let Some(Ok(message)) = socket.next().await {
+            let Message::Text(text) = message else { continue };
+            let text = text.as_str().to_owned();
+            let hang_up = text == "hang up";
+            let _ = socket.send(Message::text(format!("you said {text}"))).await;
+            let _ = heard.send(text).await;
+            if hang_up {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bridge_socket_lives_beside_its_stream_and_comes_back() {
+    let (listener, port) = listener().await;
+    let (heard_by_bridge, mut heard) = mpsc::channel(8);
+    tokio::spawn(bridge(listener, heard_by_bridge));
+    // The stream itself finds nobody; its site is what matters.
+    let nobody = site(tcp(1, Encryption::Off), Trust::default());
+    let made = XmppStreams::new(vec![nobody], Rng::from_number(1));
+    let (mut streams, mut told) = made.expect("its TLS is good");
+    let url = || Pii::new(format!("ws://127.0.0.1:{port}/colibri-ws/jvb1/1/2?pwd=secret"));
+    streams.bridge_socket(key(), SocketOrder::Open(url()));
+    assert!(streams.sockets.is_empty(), "without a stream there is none");
+    assert!(streams.open(key(), account()));
+    streams.bridge_socket(key(), SocketOrder::Open(url()));
+    let mut next = async |streams: &mut XmppStreams| loop {
+        let told = tokio::time::timeout(PATIENCE, told.recv()).await;
+        let told = told.expect("something happens").expect("tasks live");
+        if let Some((_, XmppEvent::BridgeSocket(news))) = streams.told(told) {
+            return news;
+        }
+    };
+    assert_eq!(next(&mut streams).await, SocketNews::Up);
+    streams.bridge_socket(key(), SocketOrder::Send("hello".into()));
+    assert_eq!(heard.recv().await.as_deref(), Some("hello"));
+    assert_eq!(next(&mut streams).await, SocketNews::Text("you said hello".into()));
+    streams.bridge_socket(key(), SocketOrder::Send("hang up".into()));
+    assert_eq!(next(&mut streams).await, SocketNews::Text("you said hang up".into()));
+    assert_eq!(next(&mut streams).await, SocketNews::Down);
+    assert_eq!(next(&mut streams).await, SocketNews::Up, "by itself");
+    streams.close(key());
+    assert!(streams.sockets.is_empty(), "it ends with its stream");
+    let counters = streams.counters();
+    assert_eq!((counters.bridge_sockets_up, counters.bridge_sockets_down), (2, 1));
+}
+
+/// A web server that answers one request after the other with what it is given.
+async fn web(listener: TcpListener, answers: Vec<&'static str>, heard: mpsc::Sender<String>) {
+    for answer in answers {
+        let Ok((mut stream, _)) = listener.accept().await else { return };
+        let mut request = Vec::new();
+        while !request.ends_with(b"}") {
+            let mut buffer = [0; 4_096];
+            let Ok(length) = stream.read(&mut buffer).await else { break };
+            request.extend_from_slice(&buffer[..length]);
+        }
+        let _ = heard.send(String::from_utf8_lossy(&request).into_owned()).await;
+        let _ = stream.write_all(answer.as_bytes()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_conference_is_asked_for_by_http_where_the_site_wants_it() {
+    const READY: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\
+        Transfer-Encoding: chunked\r\n\r\n2d\r\n{\"ready\":true,\"focusJid\":\"focus@auth.test\"}  \r\n0\r\n\r\n";
+    const FORBIDDEN: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
+    let (listener, port) = listener().await;
+    let (heard_by_web, mut heard) = mpsc::channel(8);
+    tokio::spawn(web(listener, vec![READY, FORBIDDEN], heard_by_web));
+    let address = WebAddress::parse(&format!("http://127.0.0.1:{port}/conference-request/v1"));
+    let asks = XmppSite {
+        conference_request: address.ok(),
+        ..site(tcp(1, Encryption::Off), Trust::default())
+    };
+    let made = XmppStreams::new(vec![asks], Rng::from_number(1));
+    let (mut streams, mut told) = made.expect("its TLS is good");
+    assert!(streams.open(key(), account()));
+    let mut next = async |streams: &mut XmppStreams| loop {
+        let told = tokio::time::timeout(PATIENCE, told.recv()).await;
+        let told = told.expect("something happens").expect("tasks live");
+        if let Some((_, XmppEvent::Stanza(stanza))) = streams.told(told) {
+            return stanza;
+        }
+    };
+    use crate::jitsi::stanza::conference::{ConferenceAnswer, ConferenceRequest};
+    use crate::jitsi::stanza::exchange::Iq;
+    let request = ConferenceRequest { room: "tea@muc.test", machine_uid: "m1", session_id: None };
+    streams.send(key(), request.iq("c1", "focus.test"));
+    let asked = heard.recv().await.expect("a request");
+    assert!(asked.starts_with("POST /conference-request/v1 HTTP/1.1\r\n"), "{asked}");
+    assert!(asked.contains("\r\nAuthorization: Bearer a.b.c\r\n"), "{asked}");
+    assert!(asked.contains("\"room\":\"tea@muc.test\"") && asked.contains("\"machineUid\":\"m1\""));
+    let stanza = next(&mut streams).await;
+    let iq = Iq::read(&stanza).filter(|iq| iq.answers("c1", "focus.test")).expect("the answer");
+    let answer = iq.payload.and_then(ConferenceAnswer::read).expect("a conference");
+    assert!(answer.is_ready && answer.focus.as_deref() == Some("focus@auth.test"));
+    streams.send(key(), request.iq("c2", "focus.test"));
+    let stanza = next(&mut streams).await;
+    let iq = Iq::read(&stanza).filter(|iq| iq.answers("c2", "focus.test")).expect("the answer");
+    assert_eq!(
+        iq.error().map(|error| error.condition.to_owned()).as_deref(),
+        Some("not-authorized")
+    );
 }

@@ -74,6 +74,20 @@ impl ConferenceAnswer {
         })
     }
 
+    /// The `<conference>` that says so.
+    pub fn write(&self) -> Element {
+        let live = self.is_live.map(|is_live| {
+            element("property", ns::FOCUS).attr("name", "live").attr("value", is_live.to_string())
+        });
+        element("conference", ns::FOCUS)
+            .attr("ready", self.is_ready.to_string())
+            .maybe("focusjid", self.focus.as_ref())
+            .maybe("session-id", self.session_id.as_ref())
+            .maybe("vnode", self.visitor_node.as_ref())
+            .children(live)
+            .build()
+    }
+
     /// Reads the body of an HTTP answer.
     pub fn read_json(body: &str) -> Option<Self> {
         if body.len() > JSON_MAX {
@@ -154,6 +168,9 @@ mod tests {
         let answer = ConferenceAnswer::read_json(&file["response"].to_string()).expect("an answer");
         assert!(answer.is_ready);
         assert_eq!(answer.focus.as_deref(), Some("focus@auth.meet.test"));
+        assert_eq!(ConferenceAnswer::read(&answer.write()), Some(answer));
+        let waits = ConferenceAnswer { is_live: Some(false), ..ConferenceAnswer::default() };
+        assert_eq!(ConferenceAnswer::read(&waits.write()), Some(waits));
         let ours =
             ConferenceRequest { room: "http1@muc.meet.test", machine_uid: "abc", session_id: None };
         let ours: Value = serde_json::from_str(&ours.json()).expect("JSON");

@@ -199,6 +199,9 @@ impl Backend for JitsiBackend {
                     leg.drain(now);
                 });
             }
+            BackendInput::BridgeSocket(StreamKey(leg), news) => {
+                self.with_leg(now, leg, |leg| leg.bridge_socket(now, news));
+            }
             BackendInput::StreamDown { stream: StreamKey(leg), reason } => {
                 self.with_leg(now, leg, |leg| {
                     leg.stream_down(now, reason);

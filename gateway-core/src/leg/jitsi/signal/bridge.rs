@@ -6,6 +6,8 @@
 //! SSRC and from the leg's other socket, whose predecessor closes when sound flows. A session that the focus ended
 //! keeps its sound until then: the bridge may still be there.
 
+mod hearing;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,25 +18,24 @@ use minidom::Element;
 use tracing::{debug, warn};
 
 use super::SessionMaker;
-use super::session::{Hearing, Session, SessionCommand, SessionEvent, SessionOutput, Whom};
+use super::session::{Hearing, Session, SessionCommand, SessionEvent, SessionOutput};
 use super::translate;
 use crate::base::ids::{LegKey, RoomKey};
 use crate::base::rng::Rng;
 use crate::base::time::{WallClock, Why};
 use crate::base::timers::earliest;
-use crate::jitsi::bridge_channel::{BridgeChannel, ChannelOutput};
+use crate::jitsi::bridge_channel::BridgeChannel;
 use crate::jitsi::jingle::{
     Answer, JingleCommand, JingleConfig, JingleEvent, JingleOutput, JingleSession, Offer,
     SessionSerial,
 };
 use crate::jitsi::muc::FOCUS_NICK;
 use crate::jitsi::sources::{Voice, VoiceTable};
-use crate::jitsi::stanza::channel::{AudioSubscription, BridgeMessage};
 use crate::jitsi::stanza::jingle::AUDIO_LEVEL;
 use crate::jitsi::stanza::sources::Source;
 use crate::jitsi::stanza::transport::IceTransport;
-use crate::leg::backend::JoinRequest;
-use crate::leg::jitsi::media::{JitsiMedia, JitsiMediaConfig, remote_source};
+use crate::leg::backend::{JoinRequest, SocketNews};
+use crate::leg::jitsi::media::{JitsiMedia, JitsiMediaConfig};
 use crate::leg::media::{ConferenceCommand, ConferenceEvent, ToMedia};
 use crate::media::codec::CodecKind;
 use crate::media::frame::SampleRate;
@@ -101,6 +102,7 @@ impl SessionMaker for BridgeSessions {
             nick: String::new(),
             voices: VoiceTable::new(""),
             channel: BridgeChannel::default(),
+            has_socket: false,
             pending: None,
             half: None,
             hearing: Hearing::default(),
@@ -127,6 +129,8 @@ pub struct BridgeSession {
     nick: String,
     voices: VoiceTable,
     channel: BridgeChannel,
+    /// The channel is a WebSocket of the bridge; else it is within the transport.
+    has_socket: bool,
     pending: Option<Pending>,
     half: Option<Half>,
     hearing: Hearing,
@@ -285,6 +289,7 @@ impl BridgeSession {
         let transport = self.new_transport(now, &local, &remote, rng.fork("transport"));
         let half = JitsiMedia::new(now, self.media_config(now, offer, ssrc), transport, rng);
         self.attach(half);
+        self.open_socket(offer);
         let old_socket = self.half.as_ref().map(|half| half.socket);
         self.half = Some(Half {
             session: Some(offer.session),
@@ -340,7 +345,7 @@ impl BridgeSession {
 
     /// Puts a media half in the place of the old one. It feeds nothing yet.
     fn attach(&mut self, half: Box<JitsiMedia>) {
-        self.channel.closed();
+        self.close_channel();
         // Whose sound it is, the backend knows.
         let room = RoomKey::default();
         self.media(ToMedia::AttachConference { call: self.leg.call, room, half });
@@ -349,60 +354,12 @@ impl BridgeSession {
 
     fn detach(&mut self) {
         let Some(half) = self.half.take() else { return };
-        self.channel.closed();
+        self.close_channel();
         self.fed.clear();
         self.media(ToMedia::DetachConference(self.leg.call));
         self.put(SessionOutput::ClosePort(half.socket));
         if let Some(old) = half.old_socket {
             self.put(SessionOutput::ClosePort(old));
-        }
-    }
-
-    /// Feeds the voices that are wanted, and no others.
-    fn feed(&mut self) {
-        while self.voices.poll_change().is_some() {}
-        if self.half.is_none() || matches!(self.pending, Some(Pending::Offer { .. })) {
-            return;
-        }
-        let Hearing { whom, own } = &self.hearing;
-        let is_wanted = |voice: &Voice| match whom {
-            Whom::All => true,
-            Whom::Only(nick) => voice.owner == *nick,
-            Whom::Nobody => false,
-        };
-        let wanted: BTreeMap<u32, (Voice, Option<EarKey>)> = self
-            .voices
-            .voices()
-            .filter(|(_, voice)| is_wanted(voice))
-            .map(|(ssrc, voice)| (ssrc, (voice.clone(), own.get(&voice.owner).copied())))
-            .collect();
-        let subscription = match whom {
-            Whom::All => AudioSubscription::all(),
-            Whom::Only(_) | Whom::Nobody => {
-                let include = wanted.values().map(|(voice, _)| voice.name.clone()).collect();
-                AudioSubscription { include, ..AudioSubscription::default() }
-            }
-        };
-        self.channel.subscribe(subscription);
-        let before = std::mem::replace(&mut self.fed, wanted.clone());
-        // What became another's goes first: his last words do not run into hers.
-        for (ssrc, _) in before.iter().filter(|(ssrc, it)| wanted.get(*ssrc) != Some(*it)) {
-            self.conference(ConferenceCommand::RemoveSource { ssrc: *ssrc });
-        }
-        for (ssrc, (_, ear)) in wanted.iter().filter(|(ssrc, it)| before.get(*ssrc) != Some(*it)) {
-            let source = remote_source(*ssrc, *ear);
-            self.conference(ConferenceCommand::AddSource { ssrc: *ssrc, source });
-        }
-    }
-
-    fn channel_said(&mut self, output: ChannelOutput) {
-        match output {
-            ChannelOutput::Send(text) => {
-                self.transport(TransportCommand::SendChannel(text.into_bytes()));
-            }
-            ChannelOutput::Heard(BridgeMessage::AudioSources(mapped)) => self.voices.map(&mapped),
-            ChannelOutput::Heard(_) => {}
-            ChannelOutput::NoHello => debug!(leg = %self.leg, "the bridge channel says no hello"),
         }
     }
 
@@ -433,7 +390,7 @@ impl BridgeSession {
     fn transport_said(&mut self, now: Instant, event: TransportEvent) {
         match event {
             TransportEvent::Nominated { .. } => self.path_found(),
-            TransportEvent::Disconnected => {
+            TransportEvent::Quiet | TransportEvent::Disconnected => {
                 let Some(half) = self.half.as_mut().filter(|half| half.is_up) else { return };
                 half.is_up = false;
                 self.put(SessionOutput::Event(SessionEvent::PathLost));
@@ -536,6 +493,16 @@ impl Session for BridgeSession {
             ConferenceEvent::Lost => self.broken(now),
             ConferenceEvent::Speaking(_) => {}
             ConferenceEvent::Transport(event) => self.transport_said(now, event),
+        }
+        self.drain();
+    }
+
+    fn handle_socket(&mut self, now: Instant, news: SocketNews) {
+        match news {
+            _ if !self.has_socket => {}
+            SocketNews::Up => self.channel.opened(now),
+            SocketNews::Text(text) => self.channel.handle_message(&text),
+            SocketNews::Down => self.channel.closed(),
         }
         self.drain();
     }

@@ -42,7 +42,8 @@ use crate::jitsi::stanza::exchange::Iq;
 use crate::jitsi::stanza::iq;
 use crate::jitsi::stanza::presence::{OwnPresence, RecordingState, available};
 use crate::leg::backend::{
-    BackendOutput, JoinRequest, JoinStep, LegCommand, MemberSnapshot, RoomFacts, StreamDownReason,
+    BackendOutput, JoinRequest, JoinStep, LegCommand, MemberSnapshot, RoomFacts, SocketNews,
+    StreamDownReason,
 };
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::ConferenceEvent;
@@ -269,6 +270,12 @@ impl Leg {
             recovery.worse(now, Loss::Stream);
         }
         self.settle(now);
+    }
+
+    /// From the WebSocket of the bridge channel.
+    pub(super) fn bridge_socket(&mut self, now: Instant, news: SocketNews) {
+        self.session.handle_socket(now, news);
+        self.drain(now);
     }
 
     /// A stanza of our stream.

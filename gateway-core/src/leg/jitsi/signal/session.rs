@@ -9,6 +9,7 @@ use std::time::Instant;
 use minidom::Element;
 
 use crate::base::time::Why;
+use crate::leg::backend::{SocketNews, SocketOrder};
 use crate::leg::media::{ConferenceEvent, ToMedia};
 use crate::media::codec::CodecKind;
 use crate::media::ingress::EarKey;
@@ -21,6 +22,8 @@ pub trait Session: Send {
     fn handle_media(&mut self, now: Instant, event: ConferenceEvent);
     /// A port asked for by [`SessionOutput::OpenPort`]: what to advertise, or none could be had.
     fn port_opened(&mut self, now: Instant, socket: u8, address: Option<SocketAddr>);
+    /// From the WebSocket of the bridge channel.
+    fn handle_socket(&mut self, now: Instant, news: SocketNews);
     /// What the leg wants.
     fn command(&mut self, now: Instant, command: SessionCommand);
     /// Due deadlines.
@@ -88,6 +91,8 @@ pub enum SessionOutput {
     OpenPort(u8),
     /// That port is not needed any more.
     ClosePort(u8),
+    /// To the WebSocket of the bridge channel.
+    Socket(SocketOrder),
     /// To the leg.
     Event(SessionEvent),
 }

@@ -23,7 +23,8 @@ use crate::base::pii::Pii;
 use crate::jitsi::capture::parse_stanzas;
 use crate::jitsi::stanza::exchange::Iq;
 use crate::leg::backend::{
-    JoinStep, MemberChange, Moderation, Role, RoomName, RoomPolicy, StreamDownReason,
+    JoinStep, MemberChange, Moderation, Role, RoomName, RoomPolicy, SocketNews, SocketOrder,
+    StreamDownReason,
 };
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::{ConferenceCommand, ConferenceEvent, ToMedia};
@@ -71,6 +72,8 @@ impl Session for PlayedSession {
     }
 
     fn port_opened(&mut self, _now: Instant, _socket: u8, _address: Option<SocketAddr>) {}
+
+    fn handle_socket(&mut self, _now: Instant, _news: SocketNews) {}
 
     fn command(&mut self, _now: Instant, command: SessionCommand) {
         if !matches!(command, SessionCommand::Hear(_)) {
@@ -123,6 +126,8 @@ struct Site {
     heard: Vec<(u64, Heard)>,
     /// What was asked of the shard and of the ports.
     done: Vec<(LegKey, Done)>,
+    /// What was asked of the bridge's WebSocket, but for what was said on it.
+    sockets: Vec<SocketOrder>,
 }
 
 /// What was asked of the shard and of the ports.
@@ -215,6 +220,7 @@ impl Site {
             sent: Vec::new(),
             heard: Vec::new(),
             done: Vec::new(),
+            sockets: Vec::new(),
         };
         site.backend.open_leg(now, leg, ask(), Rng::from_number(5)).expect("always");
         site.drain();
@@ -254,6 +260,13 @@ impl Site {
                 BackendOutput::Left(_, reason) => Heard::Left(reason),
                 BackendOutput::OpenStream { .. } => Heard::OpenStream,
                 BackendOutput::CloseStream(_) => Heard::CloseStream,
+                BackendOutput::BridgeSocket(stream, order) => {
+                    match order {
+                        SocketOrder::Send(text) => self.done.push((stream.0, Done::Channel(text))),
+                        order => self.sockets.push(order),
+                    }
+                    continue;
+                }
                 BackendOutput::Media(leg, media) => {
                     self.done.push((leg, media.into()));
                     continue;

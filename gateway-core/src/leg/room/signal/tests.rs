@@ -50,6 +50,7 @@ impl Stage {
                 | BackendOutput::ClosePort { .. }
                 | BackendOutput::OpenStream { .. }
                 | BackendOutput::Stanza(..)
+                | BackendOutput::BridgeSocket(..)
                 | BackendOutput::CloseStream(_) => unreachable!("it has neither"),
                 BackendOutput::Media(leg, media) => (
                     leg,

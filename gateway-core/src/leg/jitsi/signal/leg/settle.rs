@@ -5,6 +5,7 @@ use std::time::Instant;
 use tracing::debug;
 
 use super::{INVITED_WITHIN, Leg, Stage, Timer};
+use crate::base::ids::StreamKey;
 use crate::jitsi::focus::FocusOutput;
 use crate::jitsi::lobby::LobbyOutput;
 use crate::jitsi::moderation::ModerationOutput;
@@ -62,6 +63,10 @@ impl Leg {
                 }
                 SessionOutput::ClosePort(socket) => {
                     self.outputs.push_back(BackendOutput::ClosePort { leg: self.key, socket });
+                }
+                SessionOutput::Socket(order) => {
+                    let stream = StreamKey(self.key);
+                    self.outputs.push_back(BackendOutput::BridgeSocket(stream, order));
                 }
                 SessionOutput::Event(event) => self.session_said(now, event),
             }

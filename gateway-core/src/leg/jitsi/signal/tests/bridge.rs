@@ -60,6 +60,12 @@ impl Site {
         self.drain();
     }
 
+    fn socket(&mut self, news: SocketNews) {
+        let stream = StreamKey(self.leg);
+        self.backend.handle_input(self.now, BackendInput::BridgeSocket(stream, news));
+        self.drain();
+    }
+
     pub(super) fn take_done(&mut self) -> Vec<Done> {
         std::mem::take(&mut self.done).into_iter().map(|(_, done)| done).collect()
     }
@@ -285,6 +291,31 @@ fn the_channel_says_hello_and_ports_that_come_late_are_closed() {
     assert!(text.contains("ClientHello"));
     site.port(1, true);
     assert_eq!(site.take_done(), [Done::ClosePort(1)]);
+}
+
+#[test]
+fn a_bridge_without_sctp_is_spoken_to_by_its_web_socket() {
+    let mut site = Site::connected();
+    let opened = std::mem::take(&mut site.sockets);
+    let [SocketOrder::Open(url)] = &opened[..] else { panic!("{opened:?}") };
+    assert!(url.reveal().starts_with("ws://127.0.0.1:9090/colibri-ws/jvb1/"), "as offered");
+    site.socket(SocketNews::Up);
+    let done = site.take_done();
+    let [Done::Channel(text)] = &done[..] else { panic!("{done:?}") };
+    assert!(text.contains("ClientHello"));
+    site.socket(SocketNews::Text(r#"{"colibriClass":"ServerHello"}"#.to_owned()));
+    // Lost, and there again: what is wanted is told again.
+    site.socket(SocketNews::Down);
+    site.socket(SocketNews::Up);
+    assert!(matches!(&site.take_done()[..], [Done::Channel(_)]));
+    // The next bridge has another address; the last goes with the session.
+    site.focus_tells("session-terminate", &terminate("success"));
+    site.offered("07-later-join-xml-sources-jigasi", "D");
+    site.port(1, true);
+    let moved = std::mem::take(&mut site.sockets);
+    assert!(matches!(&moved[..], [SocketOrder::Close, SocketOrder::Open(next)] if next != url));
+    site.wants(LegCommand::Leave(EndReason::CallerHungUp));
+    assert_eq!(site.sockets, [SocketOrder::Close]);
 }
 
 #[test]
