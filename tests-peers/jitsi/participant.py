@@ -108,8 +108,12 @@ class Voice(MediaStreamTrack):
             self.place += FRAME * 2
             if self.place >= len(self.samples):
                 self.place = 0
-        frame = av.AudioFrame(format="s16", layout="mono", samples=FRAME)
-        frame.planes[0].update(data)
+        # Both sides alike: made of one side by the encoder it would be 3 dB softer.
+        both = bytearray(FRAME * 4)
+        for side in (0, 2):
+            both[side::4], both[side + 1 :: 4] = data[0::2], data[1::2]
+        frame = av.AudioFrame(format="s16", layout="stereo", samples=FRAME)
+        frame.planes[0].update(bytes(both))
         frame.sample_rate = RATE
         frame.pts = self.count * FRAME
         frame.time_base = fractions.Fraction(1, RATE)
@@ -317,8 +321,13 @@ class Participant:
     async def join(self):
         request = (f"<conference xmlns='{NS['focus']}' room={quoteattr(self.room)} machine-uid='{secrets.token_hex(16)}'>"
                    "<property name='startSilent' value='false'/></conference>")
-        answer = await self.ask(request, to=self.options.focus)
-        tell("conference", type=answer.get("type"))
+        for _ in range(20):
+            answer = await self.ask(request, to=self.options.focus)
+            tell("conference", type=answer.get("type"))
+            if answer.get("type") == "result":
+                break
+            # A focus that has just started is not there for the first seconds.
+            await asyncio.sleep(1)
         self.presence()
 
     def presence(self, password=None):
@@ -355,14 +364,16 @@ class Participant:
         self.send(f"<iq type='result' id={quoteattr(iq.get('id'))} to={quoteattr(iq.get('from'))}>{answer}</iq>")
         if tag == f"{{{NS['jingle']}}}jingle":
             # Beside the reading: an answer waits for the focus's own.
-            asyncio.get_running_loop().create_task(self.jingle_safely(payload))
+            asyncio.get_running_loop().create_task(self.jingle_safely(payload, iq.get("from")))
         elif tag == "{http://jitsi.org/jitmeet/audio}mute":
             tell("mute-asked", value=payload.text)
 
     def occupant(self, presence):
         room, _, nick = presence.get("from", "").partition("/")
         if room != self.room:
-            tell("lobby-presence", sender=presence.get("from"), type=presence.get("type"))
+            item = presence.find(f".//{{{NS['user']}}}item")
+            jid = item.get("jid") if item is not None else None
+            tell("lobby-presence", sender=presence.get("from"), type=presence.get("type"), jid=jid)
             return
         codes = [status.get("code") for status in presence.iter(f"{{{NS['user']}}}status")]
         if presence.get("type") == "error":
@@ -399,15 +410,15 @@ class Participant:
 
     # Jingle.
 
-    async def jingle_safely(self, jingle):
+    async def jingle_safely(self, jingle, sender):
         try:
-            await self.jingle(jingle)
+            await self.jingle(jingle, sender)
         except Exception as error:
             tell("error", what=repr(error))
 
-    async def jingle(self, jingle):
+    async def jingle(self, jingle, sender):
         action = jingle.get("action")
-        tell("jingle", action=action, sid=jingle.get("sid"))
+        tell("jingle", action=action, sid=jingle.get("sid"), **{"from": sender})
         if action == "session-initiate":
             await self.accept(jingle)
         elif action in ("source-add", "source-remove"):

@@ -31,9 +31,17 @@ impl Gateway {
     /// # Panics
     /// When it does not listen within 15 s; its last words are in the message.
     pub fn start(world: &World, settings: &str) -> Gateway {
+        Gateway::start_towards(world, "", settings)
+    }
+
+    /// Like [`Self::start`], with more lines of `[rtp]`, such as the address of media towards a bridge.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_towards(world: &World, rtp: &str, settings: &str) -> Gateway {
         let folder = world.subfolder("weebee");
         let config = folder.join("weebee.toml");
-        fs::write(&config, configuration(settings)).expect("the gateway's configuration");
+        fs::write(&config, configuration(rtp, settings)).expect("the gateway's configuration");
         let mut command = world.command(binary());
         command.args(["run", "--config"]).arg(&config).current_dir(&folder);
         let process = Process::start("weebee", world.folder(), command);
@@ -137,6 +145,19 @@ impl TestPhone {
         said: &Wav,
         seconds: u32,
     ) -> TestPhone {
+        TestPhone::call_typing(world, id, codec, pin, said, seconds, &[])
+    }
+
+    /// Like [`Self::call`], typing keys later: each with its second after the answer, `12:*6`.
+    pub fn call_typing(
+        world: &World,
+        id: &str,
+        codec: &str,
+        pin: &str,
+        said: &Wav,
+        seconds: u32,
+        keys: &[&str],
+    ) -> TestPhone {
         let folder = world.subfolder("phones");
         let play = folder.join(format!("{id}-say.wav"));
         let recording = folder.join(format!("{id}-heard.wav"));
@@ -145,6 +166,7 @@ impl TestPhone {
         command.args(["call", "sip:pin@127.0.0.1:5060", "--pin", pin, "--codec", codec]);
         command.arg("--play").arg(&play).arg("--record").arg(&recording);
         command.args(["--duration", &seconds.to_string()]);
+        command.args(keys.iter().flat_map(|keys| ["--keys", keys]));
         TestPhone {
             process: Process::start(&format!("phone-{id}"), world.folder(), command),
             recording,
@@ -183,8 +205,21 @@ pub fn binary() -> &'static Path {
             return PathBuf::from(given);
         }
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let built = Command::new(cargo)
-            .args(["build", "--quiet", "-p", "gateway-daemon", "--bin", "weebee"])
+        let mut build = Command::new(cargo);
+        // What `cargo test` tells this test about its package would make build scripts run anew, and all that needs them.
+        for (name, _) in std::env::vars_os() {
+            let of_package = name.to_str().is_some_and(|name| {
+                ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"]
+                    .iter()
+                    .any(|it| name.starts_with(it))
+            });
+            if of_package {
+                build.env_remove(name);
+            }
+        }
+        let built = build
+            // As `make test-peers` builds it: with another choice of packages all of it would be compiled once more.
+            .args(["test", "--workspace", "--test", "cli", "--no-run", "--quiet"])
             .current_dir(repository())
             .status();
         assert!(built.is_ok_and(|status| status.success()), "weebee does not build");
@@ -194,9 +229,9 @@ pub fn binary() -> &'static Path {
     })
 }
 
-fn configuration(settings: &str) -> String {
+fn configuration(rtp: &str, settings: &str) -> String {
     format!(
-        "[rtp]\nports = \"40000-43999\"\n\
+        "[rtp]\nports = \"40000-43999\"\n{rtp}\n\
          [pin]\nfile = \"pins.sqlite\"\nkey_file = \"pins.key\"\n\
          [http]\nlisten = \"127.0.0.1:8788\"\n\
          [cdr]\nfile = \"cdr.jsonl\"\nrooms = \"name\"\n\

@@ -4,7 +4,7 @@
 //! - [`require`]: is the peer installed? If not: a loud skip with the command that brings it, or a failure when
 //!   `WEEBEE_PEERS_REQUIRED=1`.
 //! - [`world`]: one test's namespace, folder of logs and clock; everything started in it ends with it, by pid.
-//! - [`asterisk`], [`baresip`], [`sipp`], [`prosody`], [`chromium`], [`gateway`]: the programs.
+//! - [`asterisk`], [`baresip`], [`sipp`], [`prosody`], [`jitsi`], [`chromium`], [`gateway`]: the programs.
 //! - [`sound`]: speech made by espeak-ng, WAV files, and the verdict: is it the same speech, how loud, how late.
 //! - [`table`]: the verdicts as the table of `docs/interop.md`.
 //!
@@ -18,6 +18,7 @@ pub mod asterisk;
 pub mod baresip;
 pub mod chromium;
 pub mod gateway;
+pub mod jitsi;
 pub mod process;
 pub mod prosody;
 pub mod require;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// A running peer. Dropped: told to end, given three seconds, then killed.
@@ -19,11 +19,26 @@ impl Process {
     /// # Panics
     /// When the program cannot be started: the test cannot go on.
     pub fn start(name: &str, folder: &Path, mut command: Command) -> Process {
+        command.stdin(Stdio::null());
+        Process::spawn(name, folder, command)
+    }
+
+    /// Like [`Self::start`], with a way to ask it for things while it runs.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn start_asked(name: &str, folder: &Path, mut command: Command) -> (Process, ChildStdin) {
+        command.stdin(Stdio::piped());
+        let mut process = Process::spawn(name, folder, command);
+        let input = process.child.stdin.take().expect("its input is piped");
+        (process, input)
+    }
+
+    fn spawn(name: &str, folder: &Path, mut command: Command) -> Process {
         let log = folder.join(format!("{name}.log"));
         let file = File::create(&log).expect("a log file in the test's own folder");
         let twin = file.try_clone().expect("a second handle to the log");
         let child = command
-            .stdin(Stdio::null())
             .stdout(file)
             .stderr(twin)
             .spawn()
@@ -54,6 +69,12 @@ impl Process {
     /// Sends a signal by name, for example `"TERM"` or `"INT"`.
     pub fn signal(&self, name: &str) {
         let _ = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).output();
+    }
+
+    /// Ends it as a crash would, at once.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// Asks it to end and waits; kills it after three seconds.

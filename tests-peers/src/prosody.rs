@@ -40,7 +40,7 @@ impl Prosody {
     /// # Panics
     /// When it does not listen within 15 s.
     pub fn start(folder: &Path) -> Prosody {
-        certificates(folder);
+        certificates(folder, &[ANONYMOUS, SCRAM, PLAIN]);
         let data = folder.join("data");
         fs::create_dir_all(&data).expect("a folder for its data");
         fs::write(folder.join("prosody.cfg.lua"), configuration(folder))
@@ -92,7 +92,8 @@ fn launch(folder: &Path, number: u32) -> Process {
     Process::start(&format!("prosody-{number}"), folder, command)
 }
 
-fn certificates(folder: &Path) {
+/// An authority (`authority.pem`) and a certificate for `hosts` (`prosody.pem`, `prosody.key`) in `folder`.
+pub(crate) fn certificates(folder: &Path, hosts: &[&str]) {
     let openssl = |arguments: &[&str]| {
         let mut command = Command::new("openssl");
         command.args(arguments).current_dir(folder);
@@ -104,7 +105,8 @@ fn certificates(folder: &Path) {
     openssl(&[&authority[..], &key[..], &files[..]].concat());
     let request = ["req", "-subj", "/CN=prosody", "-keyout", "prosody.key", "-out", "prosody.csr"];
     openssl(&[&request[..], &key[..]].concat());
-    let names = format!("subjectAltName=DNS:{ANONYMOUS},DNS:{SCRAM},DNS:{PLAIN}\n");
+    let names: Vec<String> = hosts.iter().map(|host| format!("DNS:{host}")).collect();
+    let names = format!("subjectAltName={}\n", names.join(","));
     fs::write(folder.join("names"), names).expect("names of the certificate");
     let sign =
         ["x509", "-req", "-in", "prosody.csr", "-CA", "authority.pem", "-CAkey", "authority.key"];
@@ -145,7 +147,11 @@ VirtualHost "{PLAIN}"
     )
 }
 
-fn run(command: &mut Command) {
+/// Runs it to its end.
+///
+/// # Panics
+/// When it fails.
+pub(crate) fn run(command: &mut Command) {
     let done = command.output().expect("the program starts");
     let said = [done.stdout, done.stderr].concat();
     let said = String::from_utf8_lossy(&said);

@@ -33,6 +33,19 @@ impl World {
         World { namespace, folder }
     }
 
+    /// An address besides loopback, such as `10.77.0.1/24`: on one end of a pair whose other end is here too, so that
+    /// nothing leaves the namespace. For servers that refuse to use loopback.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn add_address(&self, address: &str) {
+        let inside = |arguments: &[&str]| ip(&[&["-n", &self.namespace], arguments].concat());
+        inside(&["link", "add", "here", "type", "veth", "peer", "name", "there"]);
+        inside(&["addr", "add", address, "dev", "here"]);
+        inside(&["link", "set", "here", "up"]);
+        inside(&["link", "set", "there", "up"]);
+    }
+
     /// Where this test's files are.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -1,0 +1,150 @@
+//! Bridges, Jicofo and Prosody go away under a call: the phone's leg stays, he is told, and the sound comes back.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use gateway_core::media::clip::prompt::PromptId;
+use gateway_tests_peers::jitsi::{Bridge, Participant, Recorded, Wishes};
+use gateway_tests_peers::process::wait_until;
+use gateway_tests_peers::sound::Wav;
+use gateway_tests_peers::world::World;
+
+use crate::stage::{Phone, Plan, Stage, longest_gap, tone, tone_there};
+
+const TRUNK: &str = "[[trunk]]\nname = \"phones\"\nsources = [\"127.0.0.1\"]\n";
+const LIMIT: Duration = Duration::from_secs(20);
+/// Tones of the phone and of the web, far from each other and from what the gateway says.
+const PHONE_HZ: f64 = 1_350.0;
+const WEB_HZ: f64 = 1_000.0;
+
+/// One fault: a room with a web participant and a phone, both with a tone that never ends.
+struct Fault {
+    web: Participant,
+    phone: Phone,
+    nick: String,
+    room: &'static str,
+}
+
+/// What was missing, in seconds.
+#[derive(Debug)]
+struct Gaps {
+    in_phone: f64,
+    in_web: f64,
+    ear: Wav,
+}
+
+impl Fault {
+    fn begin(stage: &Stage, room: &'static str, seconds: u32) -> Fault {
+        let said = tone(WEB_HZ, 10.0);
+        let web = Participant::join(
+            stage.world,
+            room,
+            "webone",
+            &Wishes { says: Some(&said), seconds: 0 },
+        );
+        web.told(0, LIMIT, "occupant", |told| told["me"] == true);
+        let plan = Plan::new("pcma", seconds);
+        let plan = plan.say(0.0, &tone(PHONE_HZ, f64::from(seconds)));
+        let phone = stage.call(room, room, &plan);
+        let seen = wait_until(LIMIT, || web.phones().into_iter().next());
+        let nick =
+            seen.unwrap_or_else(|| panic!("the phone is not seen:\n{}", stage.gateway.log()));
+        web.told(0, LIMIT, "connection", |told| told["state"] == "connected");
+        // Long enough that the tones were heard before what happens now.
+        std::thread::sleep(Duration::from_secs(6));
+        Fault { web, phone, nick, room }
+    }
+
+    fn end(mut self, what: &str) -> Gaps {
+        let ear = self.phone.heard(Duration::from_secs(120));
+        let recorded = self.web.leave();
+        let (in_phone, at) = longest_gap(&tone_there(&ear, WEB_HZ));
+        let there = heard_by_web(&recorded);
+        let (in_web, web_at) = longest_gap(&there);
+        println!(
+            "  {what} ({}): the phone misses {in_phone:.1} s (at {at:.1} s), the web {in_web:.1} s (at {web_at:.1} s)",
+            self.room
+        );
+        assert!(there.iter().filter(|there| **there).count() > 50, "the web heard the phone");
+        let end = there.len().saturating_sub(60);
+        assert!(there[end..].iter().any(|there| *there), "and hears it in the end");
+        Gaps { in_phone, in_web, ear }
+    }
+}
+
+/// Every session brings a source of its own: all of them on one line of time.
+fn heard_by_web(recorded: &BTreeMap<u64, Recorded>) -> Vec<bool> {
+    let mut line: Vec<bool> = Vec::new();
+    for source in recorded.values() {
+        let begin = (source.began * 10.0) as usize;
+        for (place, there) in tone_there(&source.wav, PHONE_HZ).into_iter().enumerate() {
+            if line.len() <= begin + place {
+                line.resize(begin + place + 1, false);
+            }
+            line[begin + place] |= there;
+        }
+    }
+    line
+}
+
+fn told(stage: &Stage, ear: &Wav, words: PromptId) {
+    assert!(stage.words_at(ear, words).is_some(), "the caller was not told: {words}");
+}
+
+#[test]
+fn an_announced_move_to_another_bridge_is_hardly_heard() {
+    if !crate::all_there("an_announced_move_to_another_bridge_is_hardly_heard") {
+        return;
+    }
+    let world = World::new("jitsi-move");
+    let mut stage = Stage::new(&world, TRUNK);
+    let fault = Fault::begin(&stage, "moved", 30);
+    stage.jitsi.start_bridge(Bridge::Second);
+    stage.jitsi.move_endpoint("moved", &fault.nick, Bridge::Second);
+    let gaps = fault.end("moved");
+    assert!(gaps.in_phone < 1.0 && gaps.in_web < 1.0, "an announced move: {gaps:?}");
+}
+
+#[test]
+fn a_killed_bridge_leaves_the_phone_in_its_call() {
+    if !crate::all_there("a_killed_bridge_leaves_the_phone_in_its_call") {
+        return;
+    }
+    let world = World::new("jitsi-kill");
+    let mut stage = Stage::new(&world, TRUNK);
+    let fault = Fault::begin(&stage, "killed", 75);
+    stage.jitsi.start_bridge(Bridge::Second);
+    stage.jitsi.kill_bridge(Bridge::First);
+    let gaps = fault.end("bridge killed, another there");
+    // Jicofo itself takes 15 to 20 s to find out; what counts is that the phone is back as soon as it may.
+    assert!(gaps.in_phone < 25.0 && gaps.in_web < 25.0, "{gaps:?}");
+    told(&stage, &gaps.ear, PromptId::Reconnecting);
+    told(&stage, &gaps.ear, PromptId::Reconnected);
+}
+
+#[test]
+fn jicofo_and_prosody_may_restart_under_a_call() {
+    if !crate::all_there("jicofo_and_prosody_may_restart_under_a_call") {
+        return;
+    }
+    let world = World::new("jitsi-restarts");
+    let mut stage = Stage::new(&world, TRUNK);
+    let fault = Fault::begin(&stage, "jicofo", 60);
+    stage.jitsi.restart_jicofo();
+    let gaps = fault.end("Jicofo killed and started");
+    assert!(gaps.in_phone < 5.0, "{gaps:?}");
+
+    let mut fault = Fault::begin(&stage, "prosody", 60);
+    stage.jitsi.restart_prosody(Duration::from_secs(1));
+    // The web participant does not come back by itself; another one sees whether the phone is there.
+    let events = fault.web.events();
+    assert!(!events.is_empty());
+    fault.web = Participant::join(
+        stage.world,
+        "prosody",
+        "webtwo",
+        &Wishes { says: Some(&tone(WEB_HZ, 10.0)), seconds: 0 },
+    );
+    let gaps = fault.end("Prosody restarted");
+    assert!(gaps.in_phone < 25.0, "{gaps:?}");
+}
