@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::sound::Heard;
+
 /// One direction of one call.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -19,6 +21,38 @@ pub struct Row {
     pub own_voice_db: f64,
     /// What is wrong; empty when all is well.
     pub faults: Vec<String>,
+}
+
+impl Row {
+    /// The verdict on what a listener heard of a speaker: the same speech, as loud, and nothing of his own.
+    pub fn judged(
+        [speaker, listener]: [&str; 2],
+        found: Option<Heard>,
+        delay_ms: Option<f64>,
+        own_voice_db: f64,
+        mut faults: Vec<String>,
+    ) -> Row {
+        match found {
+            None => faults.push("nothing to judge".into()),
+            Some(found) if found.correlation < 0.95 => {
+                faults.push(format!("not the same speech, drift {:.0} ms", found.drift_ms));
+            }
+            Some(found) if found.level_db.abs() > 1.0 => faults.push("wrong level".into()),
+            Some(_) => {}
+        }
+        if own_voice_db > -45.0 {
+            faults.push(format!("the listener hears himself at {own_voice_db:.0} dB"));
+        }
+        Row {
+            speaker: speaker.to_owned(),
+            listener: listener.to_owned(),
+            correlation: found.map_or(0.0, |found| found.correlation),
+            level_db: found.map_or(0.0, |found| found.level_db),
+            delay_ms,
+            own_voice_db,
+            faults,
+        }
+    }
 }
 
 /// All rows of a run.

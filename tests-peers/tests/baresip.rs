@@ -5,7 +5,7 @@ use std::time::Duration;
 use gateway_tests_peers::baresip::{Baresip, CODECS, Codec};
 use gateway_tests_peers::gateway::{Gateway, TestPhone};
 use gateway_tests_peers::require::{self, Peer};
-use gateway_tests_peers::sound::{Searched, Speech, Wav, heard, leakage_db};
+use gateway_tests_peers::sound::{Heard, Searched, Speech, Wav, heard, leakage_db};
 use gateway_tests_peers::table::{Row, Table};
 use gateway_tests_peers::world::World;
 
@@ -111,28 +111,10 @@ fn whole(wav: &Wav) -> Searched {
 fn row(
     names: &[String; 2],
     speaker: usize,
-    found: Option<gateway_tests_peers::sound::Heard>,
+    found: Option<Heard>,
     own_voice_db: f64,
-    mut faults: Vec<String>,
+    faults: Vec<String>,
 ) -> Row {
-    match found {
-        None => faults.push("nothing to judge".into()),
-        Some(found) if found.correlation < 0.95 => {
-            faults.push(format!("not the same speech, drift {:.0} ms", found.drift_ms));
-        }
-        Some(found) if found.level_db.abs() > 1.0 => faults.push("wrong level".into()),
-        Some(_) => {}
-    }
-    if own_voice_db > -45.0 {
-        faults.push(format!("the listener hears himself at {own_voice_db:.0} dB"));
-    }
-    Row {
-        speaker: names[speaker].clone(),
-        listener: names[1 - speaker].clone(),
-        correlation: found.map_or(0.0, |found| found.correlation),
-        level_db: found.map_or(0.0, |found| found.level_db),
-        delay_ms: None,
-        own_voice_db,
-        faults,
-    }
+    let both = [speaker, 1 - speaker].map(|number| names[number].as_str());
+    Row::judged(both, found, None, own_voice_db, faults)
 }

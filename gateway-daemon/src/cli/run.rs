@@ -71,6 +71,9 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
     if let Some((listener, guard)) = http {
         let pin = said.as_ref().map(|said| (demo::room(), said.pin.clone()));
         let web = Web::new(app.handle(), app.shared(), config, pin);
+        if let Some(browser) = &config.browser {
+            tracing::info!(url = format!("{}/room/NAME", browser.url), "browsers may join");
+        }
         let rest = Rest::new(app.handle(), app.shared()).with_web(web);
         tokio::spawn(async move {
             if let Err(error) = rest.serve(listener, guard).await {

@@ -81,9 +81,20 @@ impl BrowserLine {
         Some(Transmit { to, socket: SocketKind::TrunkRtp, length })
     }
 
-    /// What happened to the transport.
+    /// What happened to the transport, as far as it matters: a browser that changes its path all the time is not reported.
     pub fn poll_event(&mut self) -> Option<TransportEvent> {
-        self.transport.poll_event()
+        loop {
+            let event = self.transport.poll_event()?;
+            let matters = matches!(
+                event,
+                TransportEvent::Secured { .. }
+                    | TransportEvent::Disconnected
+                    | TransportEvent::Failed(_)
+            );
+            if matters {
+                return Some(event);
+            }
+        }
     }
 
     /// The next deadline.
