@@ -12,7 +12,9 @@ use gateway_core::base::pii::Pii;
 use gateway_core::jitsi::stanza::build::element;
 use gateway_core::jitsi::stanza::channel::BridgeMessage;
 use gateway_core::jitsi::stanza::conference::ConferenceRequest;
-use gateway_core::jitsi::stanza::jingle::{Action, Content, Description, Jingle};
+use gateway_core::jitsi::stanza::jingle::{
+    Action, BridgeSession, Content, Description, Jingle, Reason,
+};
 use gateway_core::jitsi::stanza::presence::{Occupant, PresenceKind, RoomPresence};
 use gateway_core::jitsi::stanza::sources::{MediaKind, Source};
 use gateway_core::jitsi::stanza::transport::{Credentials, Fingerprint, IceTransport, Setup};
@@ -63,7 +65,7 @@ pub enum Seen {
     },
     /// He went.
     Gone(String),
-    /// The focus ended our own presence.
+    /// We are out ourselves: whoever was there must be seen anew.
     Out,
 }
 
@@ -152,6 +154,7 @@ impl Web {
 
     /// The stream is gone; a new one is up: into the room again. The sound goes on until there is a new session.
     pub fn reconnected(&mut self, now: Duration) {
+        self.seen.push((now, Seen::Out));
         if self.state != State::Away {
             self.state = State::Waiting(now);
         }
@@ -231,9 +234,11 @@ impl Web {
             let (from, to) = (media.address, departure.to);
             self.outputs.push_back(WebOutput::Datagram { from, to, bytes });
         }
+        let mut is_lost = false;
         while let Some(event) = media.transport.poll_event() {
             match event {
                 TransportEvent::Secured { .. } => (media.is_up, media.next) = (true, now),
+                TransportEvent::Disconnected => is_lost = true,
                 TransportEvent::ChannelMessage(text) => {
                     if let Ok(message) = BridgeMessage::read(&text) {
                         self.told.push((now, message));
@@ -242,6 +247,23 @@ impl Web {
                 _ => {}
             }
         }
+        if is_lost {
+            self.restart();
+        }
+    }
+
+    /// ICE failed: another session, please.
+    fn restart(&mut self) {
+        let Some(media) = self.media.take() else { return };
+        let wish = BridgeSession { restart: true, ..BridgeSession::default() };
+        let reason = Reason { condition: "connectivity-error".to_owned(), text: None };
+        let end = Jingle {
+            bridge_session: Some(wish),
+            reason: Some(reason),
+            ..Jingle::new(Action::SessionTerminate, &media.sid)
+        };
+        let (id, to) = (self.id("restart"), format!("{}/focus", self.room));
+        self.put(iq::set(&id, &to, end.write()));
     }
 
     fn ask(&mut self, now: Duration) {

@@ -79,6 +79,8 @@ pub enum Happening {
     CloseBreakout,
     /// The bridge dies; Jicofo notices after a while and invites everybody to another.
     BridgeDies,
+    /// It dies and Jicofo never notices: whoever asks for a new session gets another bridge.
+    BridgeDiesUnnoticed,
     /// Somebody is moved to another bridge.
     Move(Who),
     /// Somebody's session gets another transport.

@@ -30,6 +30,17 @@ fn a_dead_bridge_is_replaced_as_soon_as_it_is_noticed() {
     assert_talked(&outcome, 33.0, 50.0);
 }
 
+/// Consent is lost after 15 s, ICE restarted in vain for 5 s, then a new session is asked for.
+#[test]
+fn a_dead_bridge_that_nobody_notices_is_left_for_another() {
+    let (outcome, phone, web) = gaps(60, &[(12_000, Happening::BridgeDiesUnnoticed)]);
+    assert!(phone < 25.0 && web < 25.0, "{phone} {web}\n{}", outcome.ladder);
+    assert_words(&outcome, 0, "reconnecting", 26.0);
+    assert_words(&outcome, 0, "reconnected", 28.0);
+    assert!(outcome.ladder.to_string().contains("session-terminate"));
+    assert_talked(&outcome, 40.0, 60.0);
+}
+
 #[test]
 fn a_path_that_breaks_is_found_anew_from_another_port() {
     let minute = SECOND * 60;

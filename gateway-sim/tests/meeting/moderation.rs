@@ -36,13 +36,21 @@ fn the_caller_mutes_himself_and_the_browser_sees_it() {
     assert_talked(&outcome, 21.0, 28.0);
 }
 
-/// Mute is the caller's: another bridge does not open his microphone.
+/// Mute is the caller's: no other bridge, session or room opens his microphone, and browsers see it all along.
 #[test]
-fn a_muted_phone_stays_muted_on_another_bridge() {
-    for happening in [Happening::Move(P0), Happening::ReplaceTransport(P0), Happening::BridgeDies] {
+fn a_muted_phone_stays_muted_whatever_is_lost() {
+    for happening in [
+        Happening::Move(P0),
+        Happening::ReplaceTransport(P0),
+        Happening::BridgeDies,
+        Happening::StreamBreaks(0, SECOND * 3, false),
+        Happening::ServerRestarts(SECOND * 3),
+        Happening::EndSession(P0, "success"),
+    ] {
         let keys = [(6_000, Action::MuteKey), (36_000, Action::MuteKey)];
         let outcome = judged(two(45, &[(14_000, happening)]).doing(0, &keys));
         assert_eq!(outcome.share_heard(W0, PHONE[0], 11.5, 39.5), 0.0, "{}", outcome.ladder);
+        assert_eq!(seen(&outcome, 35).0, Some(true), "{}", outcome.ladder);
         assert_talked(&outcome, 43.0, 48.0);
     }
 }

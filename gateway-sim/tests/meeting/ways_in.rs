@@ -118,3 +118,39 @@ fn a_stream_that_breaks_at_any_step_of_the_join_leads_into_the_room_all_the_same
         assert_talked(&outcome, 14.0, 23.0);
     }
 }
+
+/// A server that closes the stream while people are waited for: the caller waits on, and gets in.
+#[test]
+fn a_stream_that_breaks_at_the_door_is_no_end_of_waiting() {
+    let cut = (8_000, Happening::StreamBreaks(0, SECOND * 2, false));
+    let plan =
+        with_setup(Happening::Lobby(true), 40, &[cut.clone(), (16_000, Happening::Admit(P0))]);
+    let outcome = judged(plan);
+    assert!((16.0..17.5).contains(&joined(&outcome, 0)), "{}", outcome.ladder);
+    assert_talked(&outcome, 21.0, 43.0);
+
+    let plan = with_setup(Happening::Password(Some("2468")), 40, &[cut.clone()])
+        .doing(0, &[(12_000, Action::Type("2468#"))]);
+    let outcome = judged(plan);
+    assert!((16.0..21.0).contains(&joined(&outcome, 0)), "{}", outcome.ladder);
+    assert_talked(&outcome, 25.0, 43.0);
+
+    let plan = WorldPlan::calm_meeting(1, SECOND * 50, &[12]);
+    let outcome = judged(plan.with(&[(0, Happening::WantHost), cut]));
+    assert!(joined(&outcome, 0) > 12.0);
+    assert_talked(&outcome, 42.0, 53.0);
+}
+
+/// The same by a server that goes altogether.
+#[test]
+fn a_server_that_restarts_while_somebody_knocks_lets_him_knock_again() {
+    let plan = with_setup(
+        Happening::Lobby(true),
+        50,
+        &[(8_000, Happening::ServerRestarts(SECOND * 2)), (20_000, Happening::Lobby(true))],
+    );
+    let outcome = judged(plan);
+    // The room is new, and has no lobby until somebody wants one again.
+    assert!((10.0..16.0).contains(&joined(&outcome, 0)), "{}", outcome.ladder);
+    assert_talked(&outcome, 22.0, 53.0);
+}

@@ -138,6 +138,7 @@ impl Meeting {
                 self.bridge.die();
                 server.bridge_died();
             }
+            Happening::BridgeDiesUnnoticed => self.bridge.die(),
             Happening::FocusStops => server.stop_focus(),
             Happening::FocusResumes => server.resume_focus(),
             Happening::FocusForgets => server.start_focus(),
