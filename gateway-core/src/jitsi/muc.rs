@@ -183,6 +183,13 @@ impl Muc {
         }
     }
 
+    /// Tells our presence although nothing changed: what was told last may not have arrived.
+    pub fn tell_again(&mut self, now: Instant) {
+        if self.state == State::In {
+            self.send_presence(now);
+        }
+    }
+
     /// Address of the room, empty before the first join.
     pub fn room(&self) -> &str {
         &self.room

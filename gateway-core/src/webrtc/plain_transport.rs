@@ -1,8 +1,9 @@
 //! A transport without cryptography and without checks, for simulations that want speed: the same verbs and events,
 //! none of the protection. It never leaves a simulated world.
 //!
-//! The two ends say hello until they heard each other, and now and then from then on: a path that is silent for as long
-//! as ICE's consent lasts is lost. Media goes as it is; channel messages go once, unprotected against loss.
+//! The two ends say hello until they heard each other, and each second from then on: a path on which nothing comes is
+//! quiet, then lost, after the same times as a real one. Media goes as it is; channel messages go once, unprotected
+//! against loss.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::dtls_transport::DATAGRAM_BYTES_MAX;
 use super::facts::{LocalTransport, RemoteIce, RemoteTransport};
 use super::outbox::Outbox;
+use super::pulse::QUIET_MAX;
 use super::transport::{
     Datagram, Departure, KEYS_DEADLINE_S, Media, Received, Transport, TransportCommand,
     TransportCounters, TransportEvent, TransportFailure,
@@ -26,8 +28,8 @@ pub struct PlainTransport {
     up: bool,
     /// Something of theirs came last.
     heard_at: Instant,
-    /// A path is looked for: the first one, or another after a loss or a restart.
-    seeks_path: bool,
+    /// How bad the path is.
+    path: Path,
     has_channel: bool,
     hello_at: Option<Instant>,
     deadline: Option<Instant>,
@@ -46,7 +48,7 @@ impl PlainTransport {
             peer: remote.ice.candidates.first().map(|candidate| candidate.address),
             up: false,
             heard_at: now,
-            seeks_path: true,
+            path: Path::Sought,
             has_channel: remote.sctp_port.is_some(),
             hello_at: Some(now),
             deadline: Some(now + Duration::from_secs(KEYS_DEADLINE_S)),
@@ -80,11 +82,8 @@ impl PlainTransport {
         if kind == HELLO {
             self.say(WELCOME, &[]);
         }
-        self.heard_at = now;
         self.hello_at = Some(now + CONSENT_EVERY);
-        if std::mem::take(&mut self.seeks_path) {
-            self.events.push_back(TransportEvent::Nominated { socket: self.socket, to: from });
-        }
+        self.heard(now, from);
         if !std::mem::replace(&mut self.up, true) {
             self.deadline = None;
             self.events.push_back(TransportEvent::Secured { profile: "none" });
@@ -94,17 +93,40 @@ impl PlainTransport {
         }
     }
 
-    /// Says hello, and that the path is lost once nothing came for too long.
+    /// Something came over the path.
+    fn heard(&mut self, now: Instant, from: SocketAddr) {
+        self.heard_at = now;
+        if std::mem::replace(&mut self.path, Path::Good) != Path::Good {
+            self.events.push_back(TransportEvent::Nominated { socket: self.socket, to: from });
+        }
+    }
+
+    /// Says hello, and how bad the path has become.
     fn check_path(&mut self, now: Instant) {
         self.say(HELLO, &[]);
-        let is_silent = now.saturating_duration_since(self.heard_at) >= CONSENT_LASTS;
-        if self.up && is_silent && !std::mem::replace(&mut self.seeks_path, true) {
+        let silent = now.saturating_duration_since(self.heard_at);
+        if self.up && self.path == Path::Good && silent >= QUIET_MAX {
+            self.path = Path::Quiet;
+            self.events.push_back(TransportEvent::Quiet);
+        }
+        if self.up && self.path == Path::Quiet && silent >= CONSENT_LASTS {
+            self.path = Path::Sought;
             self.events.push_back(TransportEvent::Disconnected);
         }
-        let each =
-            if self.up && !is_silent && !self.seeks_path { CONSENT_EVERY } else { HELLO_EVERY };
+        let each = if self.up { CONSENT_EVERY } else { HELLO_EVERY };
         self.hello_at = Some(now + each);
     }
+}
+
+/// How bad a path is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Path {
+    /// There is none: the first one is looked for, or another.
+    Sought,
+    /// Something came lately.
+    Good,
+    /// Nothing came for a while, which was told.
+    Quiet,
 }
 
 impl Transport for PlainTransport {
@@ -115,6 +137,12 @@ impl Transport for PlainTransport {
             [128..=191, second, ..] if self.up && self.peer == Some(from) => {
                 let room = self.scratch.get_mut(..bytes.len())?;
                 room.copy_from_slice(bytes);
+                self.heard_at = now;
+                if self.path == Path::Quiet {
+                    self.path = Path::Good;
+                    let socket = self.socket;
+                    self.events.push_back(TransportEvent::Nominated { socket, to: from });
+                }
                 let media = if (192..=223).contains(second) { Media::Rtcp } else { Media::Rtp };
                 return Some(Received { media, bytes: room });
             }
@@ -146,7 +174,7 @@ impl Transport for PlainTransport {
                     self.set_remote(&remote);
                 }
                 // The peer learns our new address from it.
-                self.seeks_path = true;
+                self.path = Path::Sought;
                 self.say(HELLO, &[]);
                 self.hello_at = Some(now + HELLO_EVERY);
             }
@@ -210,7 +238,7 @@ const WELCOME: u8 = 0x41;
 const TEXT: u8 = 0x42;
 const GOODBYE: u8 = 0x43;
 const HELLO_EVERY: Duration = Duration::from_millis(100);
-/// Hellos on a path that works (ICE checks consent each 5 s, RFC 7675).
-const CONSENT_EVERY: Duration = Duration::from_secs(3);
+/// Hellos on a path that works.
+const CONSENT_EVERY: Duration = Duration::from_secs(1);
 /// Nothing for so long: the path is lost.
 const CONSENT_LASTS: Duration = Duration::from_secs(15);

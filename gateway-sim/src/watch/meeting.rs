@@ -214,6 +214,15 @@ fn expect(
     }
     let room = hears.room.as_ref();
     let are_up = room.is_some() && room == speaks.room.as_ref() && hears.is_up && speaks.is_up;
+    // Phones of a room listen through one of them: when his path breaks, that is noticed after 5 s.
+    let is_lost = |body: &Body<'_>| {
+        let is_down = |it: &Standing| it.room.as_ref() == room && !it.is_up;
+        let since = from.saturating_sub(NOTICED);
+        body.who != ear.who && standings.touches(body.who, since, to, is_down)
+    };
+    if ear.phone.is_some() && bodies.iter().any(|it| it.phone.is_some() && is_lost(it)) {
+        return Expect::Anything;
+    }
     // In a crowd of more than three nobody in particular must be heard.
     let in_room = |body: &&Body<'_>| {
         standings.touches(body.who, from, to, |it| it.room.as_ref() == room && !it.is_muted)
@@ -263,6 +272,8 @@ fn longest_nothing(
 
 /// Joins, words and jitter buffers need this long.
 const SETTLE: Duration = Duration::from_millis(3_000);
+/// From a broken path to another listener's sound.
+const NOTICED: Duration = Duration::from_secs(6);
 const AHEAD: Duration = Duration::from_millis(500);
 /// Two keys with their pauses.
 const KEYS: Duration = Duration::from_millis(1_500);

@@ -65,5 +65,5 @@ fn fresh_seed() -> u64 {
     now.as_nanos() as u64 % 1_000_000_000
 }
 
-/// About five seconds on two cores.
-const SEEDS: u64 = 30;
+/// About ten seconds on two quiet cores.
+const SEEDS: u64 = 24;

@@ -123,6 +123,8 @@ pub(super) struct Leg {
     clock: (Instant, u64),
     jid: Option<FullJid>,
     stream_is_up: bool,
+    /// Our presence changed while the stream was down, and the room was not told.
+    presence_missed: bool,
     /// Where the call was sent; `target` differs from it in a breakout room.
     pub(super) home: String,
     pub(super) target: String,
@@ -207,6 +209,7 @@ impl Leg {
             clock,
             jid: None,
             stream_is_up: false,
+            presence_missed: false,
             target: home.clone(),
             home,
             password: None,
@@ -239,6 +242,9 @@ impl Leg {
         self.stream_is_up = true;
         let same = resumed && self.jid.as_ref() == Some(&jid);
         self.jid = Some(jid);
+        if std::mem::take(&mut self.presence_missed) && same {
+            self.muc.tell_again(now);
+        }
         if !same {
             self.muc.stream_lost();
             self.lobby.stream_lost();
@@ -593,6 +599,8 @@ impl Leg {
     pub(super) fn send(&mut self, stanza: Element) {
         if self.stream_is_up {
             self.outputs.push_back(BackendOutput::Stanza(StreamKey(self.key), stanza));
+        } else {
+            self.presence_missed |= stanza.name() == "presence";
         }
     }
 }

@@ -51,6 +51,19 @@ fn a_conference_that_stays_lost_is_tried_for_as_long_as_the_setting_says_and_end
 }
 
 #[test]
+fn what_changed_while_the_stream_was_down_is_told_when_it_goes_on() {
+    let mut site = Site::talking();
+    site.stream_down();
+    site.wants(LegCommand::Mute(true));
+    assert_eq!(site.shown(), None, "nobody hears it now");
+    site.stream_up(true);
+    assert_eq!(site.shown(), Some((true, false)));
+    site.stream_down();
+    site.stream_up(true);
+    assert_eq!(site.shown(), None, "nothing changed");
+}
+
+#[test]
 fn a_focus_that_restarts_is_asked_again_and_nobody_hears_of_it() {
     let mut site = Site::talking();
     site.hears(&format!("<presence type='unavailable' from='{ROOM}/focus'/>"));
