@@ -129,7 +129,7 @@ fn a_stream_that_breaks_at_the_door_is_no_end_of_waiting() {
     assert!((16.0..17.5).contains(&joined(&outcome, 0)), "{}", outcome.ladder);
     assert_talked(&outcome, 21.0, 43.0);
 
-    let plan = with_setup(Happening::Password(Some("2468")), 40, &[cut.clone()])
+    let plan = with_setup(Happening::Password(Some("2468")), 40, std::slice::from_ref(&cut))
         .doing(0, &[(12_000, Action::Type("2468#"))]);
     let outcome = judged(plan);
     assert!((16.0..21.0).contains(&joined(&outcome, 0)), "{}", outcome.ladder);
