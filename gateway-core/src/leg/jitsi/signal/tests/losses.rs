@@ -53,8 +53,11 @@ fn a_conference_that_stays_lost_is_tried_for_as_long_as_the_setting_says_and_end
 #[test]
 fn what_changed_while_the_stream_was_down_is_told_when_it_goes_on() {
     let mut site = Site::talking();
+    site.run(2);
+    site.shown();
     site.stream_down();
     site.wants(LegCommand::Mute(true));
+    site.run(1);
     assert_eq!(site.shown(), None, "nobody hears it now");
     site.stream_up(true);
     assert_eq!(site.shown(), Some((true, false)));
@@ -97,6 +100,9 @@ fn a_newcomer_without_a_session_makes_us_ask() {
 #[test]
 fn a_stream_that_resumes_changes_nothing_and_one_that_does_not_joins_anew() {
     let mut site = Site::talking();
+    // What it wants to tell is told.
+    site.run(2);
+    site.sent.clear();
     site.stream_down();
     site.run(30);
     site.stream_up(true);
