@@ -222,6 +222,20 @@ impl JitterBuffer {
             packet.payload,
         );
         self.statistics.packets_overflowed += dropped as u64;
+        if dropped > 0 {
+            self.follow_overflow();
+        }
+    }
+
+    /// What the store had to let go is passed over: concealing it at the pace at which more of it goes would never end.
+    fn follow_overflow(&mut self) {
+        let Some(first) = self.packets.first() else { return };
+        if self.play.state != State::Waiting && self.play.next < first.timestamp {
+            self.play.next = first.timestamp;
+            self.play.sequence = first.sequence.wrapping_sub(1);
+            self.play.pause = false;
+            self.play.held = 0;
+        }
     }
 
     /// Forgets the stream but not what was learned about the network: another SSRC, or the speaker was muted.

@@ -422,3 +422,34 @@ fn nonsense_and_hostile_timing_never_panic() {
         assert!(buffer.packets.len() <= 64);
     }
 }
+
+/// Somebody whose machine slept says everything at once and then goes on, or a bridge did and hands on what waited: they
+/// are heard from then on, however close together it comes.
+#[test]
+fn after_a_burst_of_many_seconds_the_stream_is_heard_again_at_once() {
+    for apart_us in [10, 50, 200, 500, 1_000, 3_000, 8_000] {
+        let early = |n: i64| match n {
+            0..250 => 0,
+            250..950 => (250 - n) * 20_000 + (n - 250) * apart_us,
+            _ => -700 * 20_000 + 700 * apart_us,
+        };
+        let late = |n: i64| match n {
+            250..700 => ((700 - n) * 20_000 + (n - 250) * apart_us).max(0),
+            _ => 450 * apart_us / 10_000 * 10_000,
+        };
+        let ways: [&dyn Fn(i64) -> i64; 2] = [&early, &late];
+        for delay in ways {
+            let stream = Stream::new(CodecKind::Pcmu, 5, 30, 20, 0);
+            let delays: Vec<Option<i64>> = (0..1_500).map(|n| Some(delay(n))).collect();
+            let run = stream.through(&delays);
+            // Two seconds after the last of the burst, until the stream ends.
+            let from = (950 * 20_000 + delay(950)).max(700 * 20_000 + delay(700)) / 5_000 + 400;
+            let to = (1_499 * 20_000 + delay(1_499)) / 5_000;
+            let heard =
+                &run.heard[from as usize * 40..to.min(run.ticks.len() as i64) as usize * 40];
+            let quiet = |tick: &&[i16]| tick.iter().all(|sample| sample.unsigned_abs() < 8);
+            let silent = heard.chunks_exact(40 * 60).filter(quiet).count();
+            assert_eq!(silent, 0, "{apart_us} us: 300 ms without a sound; {:?}", run.statistics);
+        }
+    }
+}
