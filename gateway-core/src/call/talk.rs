@@ -277,7 +277,11 @@ impl Call {
         };
         match what {
             // The answer to a key of his replaces what was said when he pressed it.
-            Moderation::UnmuteRefused => self.sound.reply(&[said], self.language),
+            Moderation::UnmuteRefused => {
+                self.has_hand_raised = true;
+                self.outputs.push_back(CallOutput::Event(Event::HandRaised(self.key, true)));
+                self.sound.reply(&[said, PromptId::HandRaised], self.language);
+            }
             _ => self.sound.say(Purpose::Note, &[said], self.language),
         }
     }

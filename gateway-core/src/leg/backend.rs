@@ -354,7 +354,7 @@ pub enum Moderation {
     Unmuted,
     /// The caller may switch his microphone on, which a moderator had forbidden.
     UnmuteAllowed,
-    /// The caller wanted to switch his microphone on and may not.
+    /// The caller wanted to switch his microphone on and may not: his hand is raised instead.
     UnmuteRefused,
     /// The caller's hand was lowered.
     HandLowered,

@@ -184,6 +184,15 @@ impl<'a> Jitsi<'a> {
         process.kill();
     }
 
+    /// Stops a bridge in its tracks for a while; its connections stay.
+    pub fn freeze_bridge(&self, bridge: Bridge, pause: Duration) {
+        let frozen = self.bridges.iter().find(|(which, _)| *which == bridge);
+        let (_, process) = frozen.expect("it runs");
+        process.signal("STOP");
+        std::thread::sleep(pause);
+        process.signal("CONT");
+    }
+
     /// Kills Jicofo and starts it anew, with nothing remembered.
     pub fn restart_jicofo(&mut self) {
         self.jicofo.kill();

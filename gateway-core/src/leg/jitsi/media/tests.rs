@@ -8,6 +8,7 @@ use crate::base::limits::JITSI_SOURCES_MAX;
 use crate::leg::jitsi::testkit::{LEG_SSRC, LEVEL, OPUS, StandInBridge, leg_and_bridge};
 use crate::media::codec::{self, EncoderSettings, PAYLOAD_BYTES_MAX, PAYLOAD_SAMPLES_MAX};
 use crate::media::frame::Frame;
+use crate::media::level;
 use crate::media::tone;
 use crate::rtp::wire::ext::read_level;
 use crate::rtp::wire::header;
@@ -397,4 +398,44 @@ fn a_bridge_that_goes_silent_is_told_upwards() {
     }
     let lost = ConferenceEvent::Transport(TransportEvent::Disconnected);
     assert!(world.events.contains(&lost), "{:?}", world.events);
+}
+
+/// The bridge's machine slept: half of what waited for it comes at once, half was lost, and then it goes on.
+#[test]
+fn after_a_bridge_woke_up_others_are_heard_again() {
+    let mut world = World::connected(CodecKind::Pcmu);
+    world.join(7);
+    let voice = tone::speech(SampleRate::Hz48000, 5, SampleRate::Hz48000.frame_samples() * 1_500);
+    let mut frames = voice.chunks_exact(SampleRate::Hz48000.frame_samples());
+    let mut heard = Vec::new();
+    let live = |world: &mut World,
+                frames: &mut std::slice::ChunksExact<'_, i16>,
+                count,
+                out: &mut Vec<i16>| {
+        for _ in 0..count {
+            world.say(7, frames.next().expect("long enough"));
+            for _ in 0..4 {
+                world.tick();
+            }
+            world.listen(out);
+        }
+    };
+    live(&mut world, &mut frames, 200, &mut heard);
+    for _ in 0..400 {
+        for _ in 0..4 {
+            world.tick();
+        }
+        world.listen(&mut heard);
+    }
+    for number in 0..400 {
+        let before = world.flights.len();
+        world.say(7, frames.next().expect("long enough"));
+        if number >= 200 && world.flights.len() > before {
+            world.flights.pop_last();
+        }
+    }
+    let mut after = Vec::new();
+    live(&mut world, &mut frames, 300, &mut after);
+    let level = level::mean_square(&after[after.len() / 2..]);
+    assert!(level > level::mean_square(&heard[..heard.len() / 3]) / 4, "{level}");
 }

@@ -266,6 +266,36 @@ fn a_lost_path_is_found_again_on_another_socket() {
 }
 
 #[test]
+fn a_path_that_heals_while_another_is_made_is_told_once_and_sounds() {
+    let mut site = Site::connected();
+    site.voice("source-add", "alice", 77);
+    site.media(ConferenceEvent::Transport(TransportEvent::Quiet));
+    site.run(3);
+    assert_eq!(site.take_heard(), [Heard::Progress(JoinStep::Reconnecting)]);
+    site.media(ConferenceEvent::Transport(nominated(0)));
+    assert_eq!(site.take_heard(), [Heard::Joined(2)], "it healed");
+    let told = Capture::stanzas("12-ice-restart");
+    let info = |it: &&Element| {
+        let jingle = it.get_child("jingle", ns::JINGLE);
+        jingle.is_some_and(|it| it.attr("action") == Some("transport-info"))
+    };
+    let told = told.received("B").find(info).expect("credentials");
+    let jingle = told.get_child("jingle", ns::JINGLE).expect("just seen");
+    let content = String::from(jingle.children().next().expect("a content"));
+    site.focus_tells("transport-info", &content);
+    site.port(1, true);
+    site.media(ConferenceEvent::Transport(nominated(1)));
+    site.media(ConferenceEvent::Transport(TransportEvent::SocketUnused(0)));
+    let done = site.take_done();
+    let removed = done.iter().any(|it| matches!(it, Done::RemoveSource(_)));
+    let expected =
+        [Done::AddSource(77), Done::OpenPort(1), Done::Restart(1, true), Done::ClosePort(0)];
+    assert_eq!((removed, &done[..]), (false, &expected[..]));
+    site.run(600);
+    assert_eq!(site.take_heard(), []);
+}
+
+#[test]
 fn a_transport_that_failed_makes_us_ask_for_another_session() {
     let mut site = Site::connected();
     let failed = TransportEvent::Failed(TransportFailure::ClosedByPeer);
