@@ -11,8 +11,9 @@ use gateway_tests_peers::table::{Row, Table};
 use gateway_tests_peers::world::{World, wall_clock};
 
 const CODECS: [&str; 4] = ["ulaw", "alaw", "g722", "opus"];
-/// Plays of one room at most: the third counts, whatever it shows.
-const ATTEMPTS_MAX: usize = 3;
+/// Plays of one room at most: the fifth counts, whatever it shows. On a machine whose host takes the processor away for tens
+/// of milliseconds even an old and proven build has every room disturbed at the first play.
+const ATTEMPTS_MAX: usize = 5;
 /// Rooms at once: 24 calls, which two cores carry with sound to spare.
 const ROOMS_AT_ONCE: usize = 8;
 /// Seconds of each sentence.
@@ -79,7 +80,7 @@ fn callers_through_both_asterisks_hear_each_other_and_not_themselves() {
     let mut table = Table::default();
     // Twenty-four callers, two exchanges and a debug gateway share two cores: a room that was disturbed is played again
     // among fewer others. A real fault shows each time.
-    for (attempt, at_once) in [ROOMS_AT_ONCE, ROOMS_AT_ONCE / 2, 2].into_iter().enumerate() {
+    for (attempt, at_once) in [ROOMS_AT_ONCE, ROOMS_AT_ONCE / 2, 2, 1, 1].into_iter().enumerate() {
         let last = attempt + 1 == ATTEMPTS_MAX;
         let mut again = Vec::new();
         for batch in rooms.chunks(at_once) {
