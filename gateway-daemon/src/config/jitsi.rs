@@ -94,6 +94,12 @@ impl Judge<'_> {
         }
         let account = self.account(section);
         let conference_request = self.conference_request(section);
+        let is_open =
+            conference_request.as_ref().is_some_and(|it| !it.secure && !is_here(&it.host));
+        if is_open && token.is_some() {
+            let what = "the token would travel for all to read; write https://";
+            self.say(section, "conference_request", what);
+        }
         let transport = transport?;
         (self.mistakes.entries.len() == before).then(|| Jitsi {
             name: section.text("name").to_owned(),
@@ -249,6 +255,11 @@ impl Judge<'_> {
         }
         Some(Pii::new(text.to_owned()))
     }
+}
+
+/// Whether this host is the machine itself.
+fn is_here(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
 
 /// 64 hexadecimal digits, with or without colons.

@@ -77,6 +77,14 @@ const MISTAKES: &[(&str, &[&str])] = &[
         &["no variable \"WEEBEE_NO_SUCH\""],
     ),
     ("token_file = \"Cargo.toml\"\n", &["a token travels in a URL; write xmpp = \"wss://"]),
+    (
+        "xmpp = \"wss://a/b\"\ntoken_file = \"Cargo.toml\"\nconference_request = \"http://a/c\"\n",
+        &["the token would travel for all to read; write https://"],
+    ),
+    (
+        "conference_request = \"meet.example.org\"\n",
+        &["write \"https://HOST/conference-request/v1\""],
+    ),
     ("ca_file = \"/nonexistent/ca.pem\"\n", &["ca_file: /nonexistent/ca.pem: No such file"]),
     ("ca_file = \"Cargo.toml\"\n", &["holds no certificate; it must be a PEM file"]),
     ("tls_pins = [\"AB:CD\"]\n", &["is no SHA-256; see `openssl x509"]),

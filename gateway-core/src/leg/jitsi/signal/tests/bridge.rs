@@ -110,6 +110,19 @@ impl Site {
         read(&self.sent.remove(place))
     }
 
+    /// The bridge's new side of ICE, as recorded.
+    fn bridge_begins_ice_anew(&mut self) {
+        let told = Capture::stanzas("12-ice-restart");
+        let info = |it: &&Element| {
+            let jingle = it.get_child("jingle", ns::JINGLE);
+            jingle.is_some_and(|it| it.attr("action") == Some("transport-info"))
+        };
+        let told = told.received("B").find(info).expect("credentials");
+        let jingle = told.get_child("jingle", ns::JINGLE).expect("just seen");
+        let content = String::from(jingle.children().next().expect("a content"));
+        self.focus_tells("transport-info", &content);
+    }
+
     /// Tells of the session that is offered in the recording of [`Site::connected`].
     fn focus_tells(&mut self, action: &str, content: &str) {
         let offer = Capture::stanzas("05-second-join");
@@ -242,15 +255,7 @@ fn a_lost_path_is_found_again_on_another_socket() {
     site.run(0);
     let asked = site.jingle_sent(Action::SessionInfo).expect("a wish");
     assert!(asked.bridge_session.expect("a bridge").ice_restart);
-    let told = Capture::stanzas("12-ice-restart");
-    let info = |it: &&Element| {
-        let jingle = it.get_child("jingle", ns::JINGLE);
-        jingle.is_some_and(|it| it.attr("action") == Some("transport-info"))
-    };
-    let told = told.received("B").find(info).expect("credentials");
-    let jingle = told.get_child("jingle", ns::JINGLE).expect("just seen");
-    let content = String::from(jingle.children().next().expect("a content"));
-    site.focus_tells("transport-info", &content);
+    site.bridge_begins_ice_anew();
     assert_eq!(site.take_done(), [Done::OpenPort(1)]);
     site.port(1, true);
     assert_eq!(site.take_done(), [Done::Restart(1, true)]);
@@ -274,15 +279,7 @@ fn a_path_that_heals_while_another_is_made_is_told_once_and_sounds() {
     assert_eq!(site.take_heard(), [Heard::Progress(JoinStep::Reconnecting)]);
     site.media(ConferenceEvent::Transport(nominated(0)));
     assert_eq!(site.take_heard(), [Heard::Joined(2)], "it healed");
-    let told = Capture::stanzas("12-ice-restart");
-    let info = |it: &&Element| {
-        let jingle = it.get_child("jingle", ns::JINGLE);
-        jingle.is_some_and(|it| it.attr("action") == Some("transport-info"))
-    };
-    let told = told.received("B").find(info).expect("credentials");
-    let jingle = told.get_child("jingle", ns::JINGLE).expect("just seen");
-    let content = String::from(jingle.children().next().expect("a content"));
-    site.focus_tells("transport-info", &content);
+    site.bridge_begins_ice_anew();
     site.port(1, true);
     site.media(ConferenceEvent::Transport(nominated(1)));
     site.media(ConferenceEvent::Transport(TransportEvent::SocketUnused(0)));
