@@ -10,8 +10,133 @@ use gateway_core::io::xmpp::{Encryption, Transport, Trust, WebAddress, XmppSite,
 use gateway_core::leg::jitsi::signal::settings::{JitsiSettings, PhoneIdentity};
 
 use super::raw::{Raw, Section};
+use super::schema::{Kind, SectionDecl, key, needed, whole};
 use super::typed::Judge;
 use super::values::{is_name, minutes};
+
+/// Its keys.
+pub(super) const JITSI: SectionDecl = SectionDecl {
+    name: "conference.jitsi",
+    many: true,
+    commented: true,
+    about: "A Jitsi deployment whose rooms phones may join. `docs/jitsi.md` has the other side: Prosody and Jicofo.",
+    keys: &[
+        needed(
+            "name",
+            Kind::Text,
+            r#""jitsi""#,
+            "Name of the backend, for `backend` of rooms and numbers.",
+        ),
+        key(
+            "xmpp",
+            Kind::Text,
+            r#""tcp:127.0.0.1:5222""#,
+            "The way to Prosody: \"tcp:HOST:5222\" (StartTLS), \"wss://HOST/xmpp-websocket\" for sites with tokens or \
+             tenants, \"https://HOST/http-bind\" (BOSH) where nothing else is open.",
+        ),
+        needed(
+            "domain",
+            Kind::Text,
+            r#""meet.example.org""#,
+            "Main XMPP host of the deployment: VirtualHost in Prosody, `hosts.domain` in the web's config.js.",
+        ),
+        key(
+            "account_domain",
+            Kind::Text,
+            r#""""#,
+            "Host on which phones log in. Best one of their own that Jicofo trusts (`jicofo.xmpp.trusted-domains`): \
+             otherwise a phone that comes first becomes moderator. Empty: `domain`.",
+        ),
+        key(
+            "rooms",
+            Kind::Text,
+            r#""""#,
+            "Host of the rooms: Component \"...\" \"muc\" in Prosody. Docker says muc.DOMAIN. Empty: conference.DOMAIN.",
+        ),
+        key("focus", Kind::Text, r#""""#, "Address of Jicofo. Empty: focus.DOMAIN."),
+        key(
+            "account",
+            Kind::OneOf(&["anonymous", "shared-secret", "one-account"]),
+            r#""anonymous""#,
+            "As whom phones come. \"shared-secret\": each call draws a user name, one password for all \
+             (mod_auth_jitsi-shared-secret). \"one-account\": all calls share one address, so that who is kicked or \
+             admitted is all of them.",
+        ),
+        key("user", Kind::Text, r#""""#, "User name of \"one-account\", without the host."),
+        key(
+            "conference_request",
+            Kind::Text,
+            r#""""#,
+            "Where Jicofo is asked for a conference over HTTP: https://HOST/conference-request/v1. Empty: by XMPP.",
+        ),
+        key("password_file", Kind::Text, r#""""#, "File that holds the password."),
+        key("password_env", Kind::Text, r#""""#, "Or: variable of the environment that holds it."),
+        key(
+            "token_file",
+            Kind::Text,
+            r#""""#,
+            "File that holds a JSON Web Token, for sites that want one.",
+        ),
+        key("token_env", Kind::Text, r#""""#, "Or: variable of the environment that holds it."),
+        key(
+            "tls",
+            Kind::OneOf(&["starttls", "off"]),
+            r#""starttls""#,
+            "On tcp: StartTLS, or nothing at all for a Prosody on this very machine.",
+        ),
+        key(
+            "ca_file",
+            Kind::Text,
+            r#""""#,
+            "Certificates (PEM) believed beside those of the system: Prosody's own, as \
+             /etc/prosody/certs/meet.example.org.crt.",
+        ),
+        key(
+            "tls_pins",
+            Kind::Texts,
+            "[]",
+            "SHA-256 of Prosody's certificate. Then only this one is believed, whatever its name and age.",
+        ),
+        key(
+            "tls_name",
+            Kind::Text,
+            r#""""#,
+            "Name its certificate must carry. Empty: the account's host on tcp, the URL's host on the web.",
+        ),
+        key(
+            "tls_insecure",
+            Kind::Flag,
+            "false",
+            "Believe any certificate: whoever is on the way can listen and change. Warned about at every start.",
+        ),
+        key(
+            "stats_id",
+            Kind::Text,
+            r#""weebee""#,
+            "Name of this gateway in the web client's statistics.",
+        ),
+        key(
+            "join_s",
+            whole(5, 300, "s"),
+            "30",
+            "From the first knock to the room. Longer helps a slow server, shorter a caller.",
+        ),
+        key("lobby_wait_min", whole(1, 240, "min"), "10", "In the lobby until a spoken goodbye."),
+        key(
+            "rejoin_s",
+            whole(10, 3_600, "s"),
+            "300",
+            "A lost conference is joined again for so long; then a spoken goodbye.",
+        ),
+        key(
+            "ping_s",
+            whole(5, 300, "s"),
+            "30",
+            "A quiet stream is pinged this often. Shorter finds a dead Prosody sooner.",
+        ),
+        key("open_s", whole(2, 60, "s"), "15", "Patience for one attempt to open a stream."),
+    ],
+};
 
 /// One deployment.
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ pub mod jitsi;
 pub mod number;
 pub mod raw;
 pub mod schema;
+pub mod trunk;
 pub mod typed;
 pub mod values;
 

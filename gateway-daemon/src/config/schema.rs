@@ -3,6 +3,8 @@
 //! A knob exists because two people need two values; each says what gets better and worse at its ends.
 
 use super::browser::BROWSER;
+use super::jitsi::JITSI;
+use super::trunk::TRUNK;
 
 /// What a key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +87,7 @@ pub(super) const fn key(
     KeyDecl { name, kind, default: Some(default), example: None, why }
 }
 
-const fn needed(
+pub(super) const fn needed(
     name: &'static str,
     kind: Kind,
     example: &'static str,
@@ -94,7 +96,7 @@ const fn needed(
     KeyDecl { name, kind, default: None, example: Some(example), why }
 }
 
-const fn shown(decl: KeyDecl, example: &'static str) -> KeyDecl {
+pub(super) const fn shown(decl: KeyDecl, example: &'static str) -> KeyDecl {
     KeyDecl { example: Some(example), ..decl }
 }
 
@@ -158,120 +160,6 @@ const SIP: SectionDecl = SectionDecl {
             "At shutdown (SIGTERM): how long calls in progress may go on. New ones are refused meanwhile.",
         ),
         key("user_agent", Kind::Text, r#""WeeBee""#, "Text of User-Agent and Server."),
-    ],
-};
-
-const TRUNK: SectionDecl = SectionDecl {
-    name: "trunk",
-    many: true,
-    commented: false,
-    about: "A PBX or carrier that may call. The first trunk that matches the source of a call takes it.",
-    keys: &[
-        needed("name", Kind::Text, r#""local""#, "Name in logs, metrics and call records."),
-        shown(
-            key(
-                "sources",
-                Kind::Texts,
-                "[]",
-                "Addresses its requests come from: \"192.0.2.10\", \"192.0.2.0/24\", \"2001:db8::/32\".",
-            ),
-            r#"["127.0.0.0/8", "::1"]"#,
-        ),
-        key(
-            "users",
-            Kind::Texts,
-            "[]",
-            "Digest users it may call as: \"name:password\". Without `sources`, [sip] unknown = \"challenge\" is \
-             needed too.",
-        ),
-        key(
-            "require_both",
-            Kind::Flag,
-            "false",
-            "Both a source address and a digest user are required, instead of either.",
-        ),
-        key(
-            "realm",
-            Kind::Text,
-            r#""weebee""#,
-            "Digest realm that its users' passwords belong to.",
-        ),
-        key(
-            "trusted",
-            Kind::Flag,
-            "false",
-            "Believe its headers: Jitsi-Conference-Room (enters a room without a PIN) and P-Asserted-Identity. Only \
-             for a PBX of yours.",
-        ),
-        key(
-            "peer",
-            Kind::Text,
-            r#""""#,
-            "Address and port we send calls and OPTIONS to: \"192.0.2.10:5060\". Empty: it only calls us.",
-        ),
-        key("transport", Kind::OneOf(&["udp", "tcp"]), r#""udp""#, "Transport towards `peer`."),
-        key(
-            "credentials",
-            Kind::Text,
-            r#""""#,
-            "\"name:password\" for the digest challenges of `peer`. Empty: none.",
-        ),
-        key(
-            "qualify_s",
-            whole(0, 3_600, "s"),
-            "0",
-            "Send OPTIONS to `peer` this often and show it up or down. 0: do not.",
-        ),
-        key(
-            "session_expires_s",
-            whole(0, 86_400, "s"),
-            "0",
-            "Session timer we ask for (RFC 4028), at least 90 s: a peer that died ends the call. 0: only what the \
-             peer asks for.",
-        ),
-        key(
-            "reliable_provisional",
-            Kind::Flag,
-            "true",
-            "Send 18x reliably (100rel, RFC 3262) to peers that can.",
-        ),
-        key(
-            "codecs",
-            Kind::SomeOf(CODECS),
-            r#"["opus", "g722", "pcmu", "pcma"]"#,
-            "Codecs, best first. G.711 (pcmu, pcma) costs the gateway least; opus survives loss best.",
-        ),
-        key(
-            "codec_order",
-            Kind::OneOf(&["ours", "theirs"]),
-            r#""ours""#,
-            "Whose order decides among codecs that both speak. \"ours\": the best sound we can get. \"theirs\": what \
-             the PBX prefers, which may spare it a transcoding.",
-        ),
-        key(
-            "packet_time_ms",
-            Kind::OneOf(&["10", "20", "30", "40", "60"]),
-            "20",
-            "Audio per packet that we prefer. 10: less delay, twice the packets. 60: the reverse.",
-        ),
-        key(
-            "symmetric_rtp",
-            Kind::Flag,
-            "true",
-            "Learn once where its sound really comes from (NAT). False: believe its SDP alone.",
-        ),
-        key(
-            "language",
-            Kind::OneOf(LANGUAGES),
-            r#""en""#,
-            "Language of the words its callers hear, unless the dialled number or the PIN says otherwise.",
-        ),
-        key(
-            "calls_max",
-            whole(1, 20_000, "calls"),
-            "1000",
-            "Calls at once on this trunk; above: 503.",
-        ),
     ],
 };
 
@@ -465,129 +353,6 @@ const ROOM_POLICY: SectionDecl = SectionDecl {
         key("host_wait_min", whole(1, 1_440, "min"), "10", "As in [room]."),
         key("members_max", whole(2, 512, "callers"), "100", "As in [room]."),
         key("backend", Kind::Text, r#""room""#, "As in [room]."),
-    ],
-};
-
-const JITSI: SectionDecl = SectionDecl {
-    name: "conference.jitsi",
-    many: true,
-    commented: true,
-    about: "A Jitsi deployment whose rooms phones may join. `docs/jitsi.md` has the other side: Prosody and Jicofo.",
-    keys: &[
-        needed(
-            "name",
-            Kind::Text,
-            r#""jitsi""#,
-            "Name of the backend, for `backend` of rooms and numbers.",
-        ),
-        key(
-            "xmpp",
-            Kind::Text,
-            r#""tcp:127.0.0.1:5222""#,
-            "The way to Prosody: \"tcp:HOST:5222\" (StartTLS), \"wss://HOST/xmpp-websocket\" for sites with tokens or \
-             tenants, \"https://HOST/http-bind\" (BOSH) where nothing else is open.",
-        ),
-        needed(
-            "domain",
-            Kind::Text,
-            r#""meet.example.org""#,
-            "Main XMPP host of the deployment: VirtualHost in Prosody, `hosts.domain` in the web's config.js.",
-        ),
-        key(
-            "account_domain",
-            Kind::Text,
-            r#""""#,
-            "Host on which phones log in. Best one of their own that Jicofo trusts (`jicofo.xmpp.trusted-domains`): \
-             otherwise a phone that comes first becomes moderator. Empty: `domain`.",
-        ),
-        key(
-            "rooms",
-            Kind::Text,
-            r#""""#,
-            "Host of the rooms: Component \"...\" \"muc\" in Prosody. Docker says muc.DOMAIN. Empty: conference.DOMAIN.",
-        ),
-        key("focus", Kind::Text, r#""""#, "Address of Jicofo. Empty: focus.DOMAIN."),
-        key(
-            "account",
-            Kind::OneOf(&["anonymous", "shared-secret", "one-account"]),
-            r#""anonymous""#,
-            "As whom phones come. \"shared-secret\": each call draws a user name, one password for all \
-             (mod_auth_jitsi-shared-secret). \"one-account\": all calls share one address, so that who is kicked or \
-             admitted is all of them.",
-        ),
-        key("user", Kind::Text, r#""""#, "User name of \"one-account\", without the host."),
-        key(
-            "conference_request",
-            Kind::Text,
-            r#""""#,
-            "Where Jicofo is asked for a conference over HTTP: https://HOST/conference-request/v1. Empty: by XMPP.",
-        ),
-        key("password_file", Kind::Text, r#""""#, "File that holds the password."),
-        key("password_env", Kind::Text, r#""""#, "Or: variable of the environment that holds it."),
-        key(
-            "token_file",
-            Kind::Text,
-            r#""""#,
-            "File that holds a JSON Web Token, for sites that want one.",
-        ),
-        key("token_env", Kind::Text, r#""""#, "Or: variable of the environment that holds it."),
-        key(
-            "tls",
-            Kind::OneOf(&["starttls", "off"]),
-            r#""starttls""#,
-            "On tcp: StartTLS, or nothing at all for a Prosody on this very machine.",
-        ),
-        key(
-            "ca_file",
-            Kind::Text,
-            r#""""#,
-            "Certificates (PEM) believed beside those of the system: Prosody's own, as \
-             /etc/prosody/certs/meet.example.org.crt.",
-        ),
-        key(
-            "tls_pins",
-            Kind::Texts,
-            "[]",
-            "SHA-256 of Prosody's certificate. Then only this one is believed, whatever its name and age.",
-        ),
-        key(
-            "tls_name",
-            Kind::Text,
-            r#""""#,
-            "Name its certificate must carry. Empty: the account's host on tcp, the URL's host on the web.",
-        ),
-        key(
-            "tls_insecure",
-            Kind::Flag,
-            "false",
-            "Believe any certificate: whoever is on the way can listen and change. Warned about at every start.",
-        ),
-        key(
-            "stats_id",
-            Kind::Text,
-            r#""weebee""#,
-            "Name of this gateway in the web client's statistics.",
-        ),
-        key(
-            "join_s",
-            whole(5, 300, "s"),
-            "30",
-            "From the first knock to the room. Longer helps a slow server, shorter a caller.",
-        ),
-        key("lobby_wait_min", whole(1, 240, "min"), "10", "In the lobby until a spoken goodbye."),
-        key(
-            "rejoin_s",
-            whole(10, 3_600, "s"),
-            "300",
-            "A lost conference is joined again for so long; then a spoken goodbye.",
-        ),
-        key(
-            "ping_s",
-            whole(5, 300, "s"),
-            "30",
-            "A quiet stream is pinged this often. Shorter finds a dead Prosody sooner.",
-        ),
-        key("open_s", whole(2, 60, "s"), "15", "Patience for one attempt to open a stream."),
     ],
 };
 

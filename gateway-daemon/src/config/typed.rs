@@ -8,19 +8,17 @@ use std::time::Duration;
 use gateway_core::gateway::ConferenceAddresses;
 use gateway_core::leg::backend::{Role, RoomName, RoomPolicy};
 use gateway_core::media::clip::Language;
-use gateway_core::sip::offer_answer::{CodecOrder, SdpPolicy};
-use gateway_core::sip::trunk::{
-    Cidr, DigestUser, ListenerConfig, SipTransport, TrunkConfig, UnknownSource,
-};
+use gateway_core::sip::trunk::{ListenerConfig, UnknownSource};
 
 use super::Mistakes;
 use super::browser::Browser;
 use super::jitsi::Jitsi;
 use super::number::Pattern;
 use super::raw::{Raw, Section};
+use super::trunk::Trunk;
 use super::values::{
-    advertised_ip, codec, conference_addresses, count, is_name, language, listener, minutes, ports,
-    room_name, seconds_or_none, showing, socket_address, user,
+    advertised_ip, conference_addresses, count, language, listener, minutes, ports, room_name,
+    showing, socket_address,
 };
 
 /// The whole configuration.
@@ -71,17 +69,6 @@ pub struct Sip {
     pub drain: Duration,
     /// User-Agent and Server.
     pub user_agent: String,
-}
-
-/// `[[trunk]]`.
-#[derive(Clone, Debug)]
-pub struct Trunk {
-    /// What SIP needs.
-    pub sip: TrunkConfig,
-    /// What SDP needs.
-    pub sdp: SdpPolicy,
-    /// Language of its callers.
-    pub language: Language,
 }
 
 /// `[rtp]`.
@@ -322,104 +309,6 @@ impl Judge<'_> {
             self.say(section, key, "contains a line break or control character; remove it");
         }
         text.to_owned()
-    }
-
-    fn trunk(&mut self, section: &Section) -> Option<Trunk> {
-        let before = self.mistakes.entries.len();
-        let name = self.header_text(section, "name");
-        if section.given("name") && !is_name(&name) {
-            self.say(section, "name", "use 1 to 64 letters, digits, `.`, `_` and `-`");
-        }
-        let sources = self.sources(section);
-        let users = self.users(section);
-        let peer = self.peer(section);
-        let credentials = match section.text("credentials") {
-            "" => None,
-            text => self.keep(section, "credentials", user(text)),
-        };
-        let session_expires = seconds_or_none(section.whole("session_expires_s"));
-        if session_expires.is_some_and(|interval| interval < Duration::from_secs(90)) {
-            self.say(
-                section,
-                "session_expires_s",
-                "RFC 4028 allows no less than 90; write 0 or 90",
-            );
-        }
-        let qualify_every = seconds_or_none(section.whole("qualify_s"));
-        if qualify_every.is_some() && section.text("peer").is_empty() {
-            self.say(
-                section,
-                "qualify_s",
-                "there is no `peer` to send OPTIONS to; add peer or write 0",
-            );
-        }
-        (self.mistakes.entries.len() == before).then(|| Trunk {
-            sip: TrunkConfig {
-                name,
-                sources,
-                users,
-                require_both: section.flag("require_both"),
-                realm: section.text("realm").to_owned(),
-                peer,
-                transport: match section.text("transport") {
-                    "tcp" => SipTransport::Tcp,
-                    _ => SipTransport::Udp,
-                },
-                credentials,
-                qualify_every,
-                session_expires,
-                reliable_provisional: section.flag("reliable_provisional"),
-                calls_max: count(section.whole("calls_max")),
-                trusted: section.flag("trusted"),
-            },
-            sdp: SdpPolicy {
-                codecs: section.texts("codecs").iter().filter_map(|name| codec(name)).collect(),
-                packet_time_ms: section.text("packet_time_ms").parse().unwrap_or(20),
-                symmetric: section.flag("symmetric_rtp"),
-                codec_order: match section.text("codec_order") {
-                    "theirs" => CodecOrder::Peers,
-                    _ => CodecOrder::Ours,
-                },
-                early_media: false,
-            },
-            language: language(section.text("language")).unwrap_or_default(),
-        })
-    }
-
-    fn sources(&mut self, section: &Section) -> Vec<Cidr> {
-        let mut sources = Vec::new();
-        for text in section.texts("sources") {
-            let source = text.parse::<Cidr>().map_err(|error| format!("{text:?}: {error}"));
-            sources.extend(self.keep(section, "sources", source));
-        }
-        let nobody = section.texts("sources").is_empty() && section.texts("users").is_empty();
-        if nobody && section.text("peer").is_empty() {
-            self.say(section, "sources", "nobody can use this trunk; add sources, users or peer");
-        }
-        sources
-    }
-
-    fn users(&mut self, section: &Section) -> Vec<DigestUser> {
-        let mut users = Vec::new();
-        for text in section.texts("users") {
-            users.extend(self.keep(section, "users", user(text)));
-        }
-        let half = section.texts("users").is_empty() || section.texts("sources").is_empty();
-        if section.flag("require_both") && half {
-            self.say(section, "require_both", "needs sources and users; add the missing one");
-        }
-        let realm = section.text("realm");
-        if realm.is_empty() || realm.contains(['"', '\\']) || realm.chars().any(char::is_control) {
-            self.say(section, "realm", "use a text without quotes and backslashes");
-        }
-        users
-    }
-
-    fn peer(&mut self, section: &Section) -> Option<SocketAddr> {
-        match section.text("peer") {
-            "" => None,
-            text => self.keep(section, "peer", socket_address(text, "192.0.2.10:5060")),
-        }
     }
 
     fn rtp(&mut self, raw: &Raw) -> Option<Rtp> {

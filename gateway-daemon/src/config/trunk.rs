@@ -1,0 +1,240 @@
+//! `[[trunk]]`: a PBX or carrier, as types.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use gateway_core::media::clip::Language;
+use gateway_core::sip::offer_answer::{CodecOrder, SdpPolicy};
+use gateway_core::sip::trunk::{Cidr, DigestUser, SipTransport, TrunkConfig};
+
+use super::raw::Section;
+use super::schema::{CODECS, Kind, LANGUAGES, SectionDecl, key, needed, shown, whole};
+use super::typed::Judge;
+use super::values::{codec, count, is_name, language, seconds_or_none, socket_address, user};
+
+/// Its keys.
+pub(super) const TRUNK: SectionDecl = SectionDecl {
+    name: "trunk",
+    many: true,
+    commented: false,
+    about: "A PBX or carrier that may call. The first trunk that matches the source of a call takes it.",
+    keys: &[
+        needed("name", Kind::Text, r#""local""#, "Name in logs, metrics and call records."),
+        shown(
+            key(
+                "sources",
+                Kind::Texts,
+                "[]",
+                "Addresses its requests come from: \"192.0.2.10\", \"192.0.2.0/24\", \"2001:db8::/32\".",
+            ),
+            r#"["127.0.0.0/8", "::1"]"#,
+        ),
+        key(
+            "users",
+            Kind::Texts,
+            "[]",
+            "Digest users it may call as: \"name:password\". Without `sources`, [sip] unknown = \"challenge\" is \
+             needed too.",
+        ),
+        key(
+            "require_both",
+            Kind::Flag,
+            "false",
+            "Both a source address and a digest user are required, instead of either.",
+        ),
+        key(
+            "realm",
+            Kind::Text,
+            r#""weebee""#,
+            "Digest realm that its users' passwords belong to.",
+        ),
+        key(
+            "trusted",
+            Kind::Flag,
+            "false",
+            "Believe its headers: Jitsi-Conference-Room (enters a room without a PIN) and P-Asserted-Identity. Only \
+             for a PBX of yours.",
+        ),
+        key(
+            "peer",
+            Kind::Text,
+            r#""""#,
+            "Address and port we send calls and OPTIONS to: \"192.0.2.10:5060\". Empty: it only calls us.",
+        ),
+        key("transport", Kind::OneOf(&["udp", "tcp"]), r#""udp""#, "Transport towards `peer`."),
+        key(
+            "credentials",
+            Kind::Text,
+            r#""""#,
+            "\"name:password\" for the digest challenges of `peer`. Empty: none.",
+        ),
+        key(
+            "qualify_s",
+            whole(0, 3_600, "s"),
+            "0",
+            "Send OPTIONS to `peer` this often and show it up or down. 0: do not.",
+        ),
+        key(
+            "session_expires_s",
+            whole(0, 86_400, "s"),
+            "0",
+            "Session timer we ask for (RFC 4028), at least 90 s: a peer that died ends the call. 0: only what the \
+             peer asks for.",
+        ),
+        key(
+            "reliable_provisional",
+            Kind::Flag,
+            "true",
+            "Send 18x reliably (100rel, RFC 3262) to peers that can.",
+        ),
+        key(
+            "codecs",
+            Kind::SomeOf(CODECS),
+            r#"["opus", "g722", "pcmu", "pcma"]"#,
+            "Codecs, best first. G.711 (pcmu, pcma) costs the gateway least; opus survives loss best.",
+        ),
+        key(
+            "codec_order",
+            Kind::OneOf(&["ours", "theirs"]),
+            r#""ours""#,
+            "Whose order decides among codecs that both speak. \"ours\": the best sound we can get. \"theirs\": what \
+             the PBX prefers, which may spare it a transcoding.",
+        ),
+        key(
+            "packet_time_ms",
+            Kind::OneOf(&["10", "20", "30", "40", "60"]),
+            "20",
+            "Audio per packet that we prefer. 10: less delay, twice the packets. 60: the reverse.",
+        ),
+        key(
+            "symmetric_rtp",
+            Kind::Flag,
+            "true",
+            "Learn once where its sound really comes from (NAT). False: believe its SDP alone.",
+        ),
+        key(
+            "language",
+            Kind::OneOf(LANGUAGES),
+            r#""en""#,
+            "Language of the words its callers hear, unless the dialled number or the PIN says otherwise.",
+        ),
+        key(
+            "calls_max",
+            whole(1, 20_000, "calls"),
+            "1000",
+            "Calls at once on this trunk; above: 503.",
+        ),
+    ],
+};
+
+/// `[[trunk]]`.
+#[derive(Clone, Debug)]
+pub struct Trunk {
+    /// What SIP needs.
+    pub sip: TrunkConfig,
+    /// What SDP needs.
+    pub sdp: SdpPolicy,
+    /// Language of its callers.
+    pub language: Language,
+}
+
+impl Judge<'_> {
+    /// `None` together with a mistake.
+    pub(super) fn trunk(&mut self, section: &Section) -> Option<Trunk> {
+        let before = self.mistakes.entries.len();
+        let name = self.header_text(section, "name");
+        if section.given("name") && !is_name(&name) {
+            self.say(section, "name", "use 1 to 64 letters, digits, `.`, `_` and `-`");
+        }
+        let sources = self.sources(section);
+        let users = self.users(section);
+        let peer = self.peer(section);
+        let credentials = match section.text("credentials") {
+            "" => None,
+            text => self.keep(section, "credentials", user(text)),
+        };
+        let session_expires = seconds_or_none(section.whole("session_expires_s"));
+        if session_expires.is_some_and(|interval| interval < Duration::from_secs(90)) {
+            self.say(
+                section,
+                "session_expires_s",
+                "RFC 4028 allows no less than 90; write 0 or 90",
+            );
+        }
+        let qualify_every = seconds_or_none(section.whole("qualify_s"));
+        if qualify_every.is_some() && section.text("peer").is_empty() {
+            self.say(
+                section,
+                "qualify_s",
+                "there is no `peer` to send OPTIONS to; add peer or write 0",
+            );
+        }
+        (self.mistakes.entries.len() == before).then(|| Trunk {
+            sip: TrunkConfig {
+                name,
+                sources,
+                users,
+                require_both: section.flag("require_both"),
+                realm: section.text("realm").to_owned(),
+                peer,
+                transport: match section.text("transport") {
+                    "tcp" => SipTransport::Tcp,
+                    _ => SipTransport::Udp,
+                },
+                credentials,
+                qualify_every,
+                session_expires,
+                reliable_provisional: section.flag("reliable_provisional"),
+                calls_max: count(section.whole("calls_max")),
+                trusted: section.flag("trusted"),
+            },
+            sdp: SdpPolicy {
+                codecs: section.texts("codecs").iter().filter_map(|name| codec(name)).collect(),
+                packet_time_ms: section.text("packet_time_ms").parse().unwrap_or(20),
+                symmetric: section.flag("symmetric_rtp"),
+                codec_order: match section.text("codec_order") {
+                    "theirs" => CodecOrder::Peers,
+                    _ => CodecOrder::Ours,
+                },
+                early_media: false,
+            },
+            language: language(section.text("language")).unwrap_or_default(),
+        })
+    }
+
+    fn sources(&mut self, section: &Section) -> Vec<Cidr> {
+        let mut sources = Vec::new();
+        for text in section.texts("sources") {
+            let source = text.parse::<Cidr>().map_err(|error| format!("{text:?}: {error}"));
+            sources.extend(self.keep(section, "sources", source));
+        }
+        let nobody = section.texts("sources").is_empty() && section.texts("users").is_empty();
+        if nobody && section.text("peer").is_empty() {
+            self.say(section, "sources", "nobody can use this trunk; add sources, users or peer");
+        }
+        sources
+    }
+
+    fn users(&mut self, section: &Section) -> Vec<DigestUser> {
+        let mut users = Vec::new();
+        for text in section.texts("users") {
+            users.extend(self.keep(section, "users", user(text)));
+        }
+        let half = section.texts("users").is_empty() || section.texts("sources").is_empty();
+        if section.flag("require_both") && half {
+            self.say(section, "require_both", "needs sources and users; add the missing one");
+        }
+        let realm = section.text("realm");
+        if realm.is_empty() || realm.contains(['"', '\\']) || realm.chars().any(char::is_control) {
+            self.say(section, "realm", "use a text without quotes and backslashes");
+        }
+        users
+    }
+
+    fn peer(&mut self, section: &Section) -> Option<SocketAddr> {
+        match section.text("peer") {
+            "" => None,
+            text => self.keep(section, "peer", socket_address(text, "192.0.2.10:5060")),
+        }
+    }
+}
