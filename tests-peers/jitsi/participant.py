@@ -32,6 +32,8 @@ import av
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtcrtpreceiver import RTCRtpReceiver
 
+from xmpp_stream import Stream
+
 RATE = 48_000
 FRAME = 960
 NS = {
@@ -198,7 +200,7 @@ class Participant:
         self.peer = None
         self.sid = None
         self.voice = Voice(options.play)
-        self.writer = None
+        self.stream = None
         self.features = asyncio.Queue()
         self.over = asyncio.Event()
 
@@ -209,7 +211,7 @@ class Participant:
         if self.options.websocket:
             self.frames.put_nowait(re.sub(r"^<(presence|message|iq)\b", r"<\1 xmlns='jabber:client'", text))
         else:
-            self.writer.write(text.encode())
+            self.stream.send(text)
 
     async def connect_websocket(self):
         import websockets
@@ -257,54 +259,28 @@ class Participant:
         self.send("<presence/>")
 
     async def connect_tcp(self):
-        reader, self.writer = await asyncio.open_connection(self.options.host, self.options.port)
+        self.stream = await Stream.connect(self.options.host, self.options.port)
         for step in ("auth", "bind"):
-            self.parser = ET.XMLPullParser(["start", "end"])
-            self.depth, self.root = 0, None
-            self.send(f"<?xml version='1.0'?><stream:stream to='{self.options.domain}' version='1.0' xmlns='jabber:client' "
-                      "xmlns:stream='http://etherx.jabber.org/streams'>")
+            await self.stream.open("jabber:client", self.options.domain, " version='1.0'")
+            await self.stream.until("{http://etherx.jabber.org/streams}features")
             if step == "auth":
-                await self.read_until(reader, "{http://etherx.jabber.org/streams}features")
                 mechanism, secret = "ANONYMOUS", ""
                 if self.options.password:
                     mechanism = "PLAIN"
                     secret = base64.b64encode(f"\0{self.options.user}\0{self.options.password}".encode()).decode()
                 self.send(f"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='{mechanism}'>{secret}</auth>")
-                answer = await self.read_until(reader, "{urn:ietf:params:xml:ns:xmpp-sasl}success",
-                                               "{urn:ietf:params:xml:ns:xmpp-sasl}failure")
+                answer = await self.stream.until("{urn:ietf:params:xml:ns:xmpp-sasl}success",
+                                                 "{urn:ietf:params:xml:ns:xmpp-sasl}failure")
                 if answer.tag.endswith("failure"):
                     raise SystemExit("the server refused the login")
-        await self.read_until(reader, "{http://etherx.jabber.org/streams}features")
-        asyncio.get_running_loop().create_task(self.read(reader))
+        asyncio.get_running_loop().create_task(self.read())
 
-    def elements(self, data):
-        self.parser.feed(data)
-        for event, element in self.parser.read_events():
-            if event == "start":
-                self.depth += 1
-                self.root = self.root if self.root is not None else element
-            else:
-                self.depth -= 1
-                if self.depth == 1:
-                    self.root.clear()
-                    yield element
-
-    async def read_until(self, reader, *tags):
-        while True:
-            data = await reader.read(65536)
-            if not data:
-                raise SystemExit("the server closed the stream")
-            for element in self.elements(data):
-                if element.tag in tags:
-                    return element
-
-    async def read(self, reader):
-        while data := await reader.read(65536):
-            for element in self.elements(data):
-                try:
-                    await self.stanza(element)
-                except Exception as error:  # A test must see it, and go on.
-                    tell("error", what=repr(error))
+    async def read(self):
+        async for element in self.stream.elements():
+            try:
+                await self.stanza(element)
+            except Exception as error:  # A test must see it, and go on.
+                tell("error", what=repr(error))
         tell("stream-closed")
         self.over.set()
 

@@ -23,13 +23,13 @@ import sys
 import threading
 import time
 from pathlib import Path
-from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape, quoteattr
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription  # noqa: E402
 from participant import EARS, NS, Voice, tell  # noqa: E402
+from xmpp_stream import Stream  # noqa: E402
 
 OWN = "jabber:component:accept"
 MUTE = "http://jitsi.org/jitmeet/audio"
@@ -194,37 +194,21 @@ class Focus:
     # The stream (XEP-0114).
 
     def send(self, text):
-        self.writer.write(text.encode())
+        self.stream.send(text)
 
     async def connect(self):
-        reader, self.writer = await asyncio.open_connection(self.options.host, self.options.port)
-        self.parser = ET.XMLPullParser(["start", "end"])
-        self.depth, self.root = 0, None
-        self.send(f"<?xml version='1.0'?><stream:stream xmlns='{OWN}' xmlns:stream='http://etherx.jabber.org/streams' to='{self.name}'>")
-        while self.root is None:
-            list(self.elements(await reader.read(65536)))
-        key = hashlib.sha1((self.root.get("id") + self.options.secret).encode()).hexdigest()
+        self.stream = await Stream.connect(self.options.host, self.options.port)
+        opened = await self.stream.open(OWN, self.name)
+        key = hashlib.sha1((opened.get("id") + self.options.secret).encode()).hexdigest()
         self.send(f"<handshake>{key}</handshake>")
-        asyncio.get_running_loop().create_task(self.read(reader))
+        self.later(self.read())
 
-    def elements(self, data):
-        self.parser.feed(data)
-        for event, element in self.parser.read_events():
-            if event == "start":
-                self.depth += 1
-                self.root = self.root if self.root is not None else element
-            else:
-                self.depth -= 1
-                if self.depth == 1:
-                    yield element
-
-    async def read(self, reader):
-        while data := await reader.read(65536):
-            for element in self.elements(data):
-                try:
-                    self.stanza(element)
-                except Exception as error:
-                    tell("error", what=repr(error))
+    async def read(self):
+        async for element in self.stream.elements():
+            try:
+                self.stanza(element)
+            except Exception as error:
+                tell("error", what=repr(error))
         tell("stream-closed")
         self.over.set()
 

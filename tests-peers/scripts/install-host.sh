@@ -1,10 +1,10 @@
 #!/bin/sh
 # Installs the peers and tools that are packages of the host itself: SIPp, baresip, Chromium, Prosody, sox, espeak-ng, debootstrap,
-# libsrtp, Python. Repeatable: does nothing when everything is there.
+# libsrtp, Python, Java. Repeatable: does nothing when everything is there.
 . "$(dirname "$0")/lib.sh"
 
 PACKAGES="sip-tester baresip-core chromium prosody openssl sox libsox-fmt-base espeak-ng debootstrap iproute2 util-linux procps \
-gcc libc6-dev libsrtp2-dev python3 python3-venv"
+gcc libc6-dev libsrtp2-dev python3 python3-venv default-jdk-headless maven"
 
 missing() {
     for package in $PACKAGES; do

@@ -1,12 +1,13 @@
 #!/bin/sh
-# Brings every real peer onto a Debian 12 machine: host packages, aiortc, then both Asterisk chroots side by
-# side.
+# Brings every real peer onto a Debian 12 machine: host packages, aiortc, the bridge's transport libraries, then both
+# Asterisk chroots side by side.
 # Repeatable and quick when everything is cached. WEEBEE_PEERS_DIR moves the cache (default /var/cache/weebee-peers).
 here="$(dirname "$0")"
 . "$here/lib.sh"
 
 sh "$here/install-host.sh"
 sh "$here/install-webrtc.sh"
+sh "$here/install-java-transport.sh"
 if [ ! -e "$PEERS_DIR/asterisk16/.weebee-peer" ] || [ ! -e "$PEERS_DIR/asterisk22/.weebee-peer" ]; then
     need_root
 fi

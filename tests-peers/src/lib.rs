@@ -4,6 +4,7 @@
 //! - [`require`]: is the peer installed? If not: a loud skip with the command that brings it, or a failure when
 //!   `WEEBEE_PEERS_REQUIRED=1`.
 //! - [`world`]: one test's namespace, folder of logs and clock; everything started in it ends with it, by pid.
+//! - [`process`], [`asked`]: a program with its words in a file, and one that takes wishes as JSON lines.
 //! - [`asterisk`], [`baresip`], [`sipp`], [`prosody`], [`jitsi`], [`chromium`], [`gateway`]: the programs.
 //! - [`sound`]: speech made by espeak-ng, WAV files, and the verdict: is it the same speech, how loud, how late.
 //! - [`table`]: the verdicts as the table of `docs/interop.md`.
@@ -14,6 +15,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod asked;
 pub mod asterisk;
 pub mod baresip;
 pub mod chromium;

@@ -1,6 +1,7 @@
 //! A child process with its words in a file: started in the namespace, ended by its own pid, never by name.
 
 use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -54,6 +55,17 @@ impl Process {
     /// What it has printed so far.
     pub fn output(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// The whole lines it printed from byte `from` on, and where the next begin.
+    pub fn lines_since(&self, from: u64) -> (String, u64) {
+        let mut bytes = Vec::new();
+        if let Ok(mut file) = File::open(&self.log) {
+            let _ = file.seek(SeekFrom::Start(from)).and_then(|_| file.read_to_end(&mut bytes));
+        }
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        bytes.truncate(whole);
+        (String::from_utf8_lossy(&bytes).into_owned(), from + whole as u64)
     }
 
     /// The exit status if it has ended.

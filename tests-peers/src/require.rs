@@ -25,6 +25,8 @@ pub enum Peer {
     Chromium,
     /// aiortc in a Python environment of its own.
     Aiortc,
+    /// The transport libraries of a Jitsi bridge, and a Java compiler.
+    JavaTransport,
     /// Jicofo, Jitsi Videobridge and Jitsi's Prosody modules, which no script of ours can bring.
     Jitsi,
     /// The speaker of the test sentences, and sox for sample rates.
@@ -48,6 +50,11 @@ impl Peer {
                 let stamp = stamp("webrtc");
                 (!stamp.exists()).then(|| format!("no Python environment: {}", stamp.display()))
             }
+            Peer::JavaTransport => {
+                let stamp = stamp("java-transport");
+                let jars = (!stamp.exists()).then(|| format!("no jars: {}", stamp.display()));
+                program_obstacle("javac").or(jars)
+            }
             Peer::Jitsi => program_obstacle("java").or_else(|| crate::jitsi::installed().err()),
             Peer::Speech => program_obstacle("espeak-ng").or_else(|| program_obstacle("sox")),
             Peer::Namespaces => namespace_obstacle(),
@@ -68,6 +75,7 @@ impl Peer {
             Peer::LibSrtp => of_package("libsrtp2-dev"),
             Peer::Chromium => of_package("chromium"),
             Peer::Aiortc => stamped_version("webrtc"),
+            Peer::JavaTransport => stamped_version("java-transport"),
             Peer::Jitsi => of_package("jicofo"),
             Peer::Speech => of_package("espeak-ng"),
             Peer::Namespaces => of_package("iproute2"),

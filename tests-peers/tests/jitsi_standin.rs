@@ -6,15 +6,14 @@
 //! ignores.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use gateway_core::media::clip::prompt::PromptId;
 use gateway_core::media::clip::{ClipLibrary, Language};
 use gateway_core::media::frame::SampleRate;
+use gateway_tests_peers::asked::Asked;
 use gateway_tests_peers::gateway::{self, SIP_PORT};
 use gateway_tests_peers::process::{Process, last_lines, wait_until};
 use gateway_tests_peers::prosody::{ANONYMOUS, C2S_PORT, FOCUS, Prosody, ROOMS};
@@ -110,8 +109,9 @@ fn the_guest_is_a_phone(focus: &mut Focus) -> u64 {
 /// Something is lost, and found again: how long was nothing heard of the phone?
 fn lose(focus: &mut Focus, name: &str, wish: Value, limit: f64) {
     focus.pauses();
+    focus.asked.forget();
     focus.tell(&wish);
-    let accepted = focus.wait_for_new("accepted", 45);
+    let accepted = focus.wait_for("accepted", 45);
     let expected = if name == "replace" { "transport-accept" } else { "session-accept" };
     assert_eq!(accepted["action"], expected, "{name}: {accepted}");
     focus.wait_for_state("connected");
@@ -171,11 +171,7 @@ fn show(heard: &Heard) -> String {
 
 /// The stand-in in a process of its own.
 struct Focus {
-    child: Child,
-    input: ChildStdin,
-    said: Receiver<Value>,
-    /// Said, and not asked for yet.
-    kept: Vec<Value>,
+    asked: Asked,
 }
 
 impl Focus {
@@ -183,66 +179,23 @@ impl Focus {
         let (name, secret, port) = FOCUS;
         let record = folder.join("heard");
         fs::create_dir_all(&record).expect("a folder");
-        let mut child = Command::new(peers_dir().join("webrtc/bin/python"))
-            .arg(repository().join("tests-peers/jitsi/standin_focus.py"))
-            .args(["--name", name, "--secret", secret, "--port", &port.to_string()])
-            .arg("--play")
-            .arg(play)
-            .arg("--record")
-            .arg(record)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the environment is there");
-        let input = child.stdin.take().expect("piped");
-        let output = BufReader::new(child.stdout.take().expect("piped"));
-        let (tell, said) = channel();
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                let Ok(value) = serde_json::from_str(&line) else { continue };
-                if tell.send(value).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { child, input, said, kept: Vec::new() }
+        let mut command = Command::new(peers_dir().join("webrtc/bin/python"));
+        command.arg(repository().join("tests-peers/jitsi/standin_focus.py"));
+        command.args(["--name", name, "--secret", secret, "--port", &port.to_string()]);
+        command.arg("--play").arg(play).arg("--record").arg(record);
+        Self { asked: Asked::start("focus", folder, command) }
     }
 
     fn tell(&mut self, value: &Value) {
-        writeln!(self.input, "{value}").expect("the stand-in listens");
-    }
-
-    /// The next event that is so, at most `seconds` from now. A fault of the stand-in's is one of the test's.
-    fn wait(&mut self, what: &str, seconds: u64, is_it: impl Fn(&Value) -> bool) -> Value {
-        if let Some(place) = self.kept.iter().position(&is_it) {
-            return self.kept.remove(place);
-        }
-        let until = Instant::now() + Duration::from_secs(seconds);
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let Ok(said) = self.said.recv_timeout(left) else {
-                panic!("the stand-in never said {what}; it said {:#?}", self.kept);
-            };
-            assert_ne!(said["event"], "error", "{said}");
-            if is_it(&said) {
-                return said;
-            }
-            self.kept.push(said);
-        }
+        self.asked.tell(value);
     }
 
     fn wait_for(&mut self, event: &str, seconds: u64) -> Value {
-        self.wait(event, seconds, |said| said["event"] == event)
-    }
-
-    /// As [`Self::wait_for`], but nothing that was said before counts.
-    fn wait_for_new(&mut self, event: &str, seconds: u64) -> Value {
-        self.kept.clear();
-        self.wait_for(event, seconds)
+        self.asked.wait_for(event, seconds)
     }
 
     fn wait_for_fact(&mut self, event: &str, name: &str, value: &str) {
-        self.wait(event, 10, |said| said["event"] == event && said[name] == value);
+        self.asked.wait(event, 10, |said| said["event"] == event && said[name] == value);
     }
 
     fn wait_for_state(&mut self, state: &str) {
@@ -267,13 +220,6 @@ impl Focus {
     fn end(&mut self) -> Value {
         self.tell(&json!({ "do": "end" }));
         self.wait_for("saved", 20)
-    }
-}
-
-impl Drop for Focus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

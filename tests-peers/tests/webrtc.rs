@@ -4,12 +4,10 @@
 //! The test runs itself again inside a network namespace, where aiortc finds an address that is not loopback (it
 //! ignores loopback, as bridges do) and nothing can leave.
 
-use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use gateway_core::base::rng::Rng;
@@ -27,12 +25,13 @@ use gateway_core::webrtc::{
     Candidate, Certificate, DtlsTransport, Fingerprint, FingerprintHash, IceCredentials, LocalIce,
     LocalTransport, RemoteIce, RemoteTransport, Setup, TransportSettings,
 };
+use gateway_tests_peers::asked::Asked;
 use gateway_tests_peers::require::{Peer, all_there, peers_dir, repository};
 use gateway_tests_peers::sound::compare::{Searched, heard};
 use gateway_tests_peers::sound::speech::Speech;
 use gateway_tests_peers::sound::wav::Wav;
 use gateway_tests_peers::world::World;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const OURS: u32 = 0x1234_5678;
 const EAR: EarKey = EarKey(1);
@@ -84,63 +83,16 @@ fn inside_the_namespace() {
 }
 
 /// aiortc in a process of its own.
-struct Aiortc {
-    child: Child,
-    input: ChildStdin,
-    said: Receiver<Value>,
+fn aiortc(folder: &Path, play: &Path, offers: bool) -> Asked {
+    let mut command = Command::new(peers_dir().join("webrtc/bin/python"));
+    command.arg(repository().join("tests-peers/webrtc/peer.py"));
+    command.arg("--play").arg(play).arg("--record").arg(folder);
+    command.arg(if offers { "--offers" } else { "--answers" });
+    Asked::start("aiortc", folder, command)
 }
 
-impl Aiortc {
-    fn start(play: &Path, record: &Path, offers: bool) -> Aiortc {
-        let mut child = Command::new(peers_dir().join("webrtc/bin/python"))
-            .arg(repository().join("tests-peers/webrtc/peer.py"))
-            .arg("--play")
-            .arg(play)
-            .arg("--record")
-            .arg(record)
-            .arg(if offers { "--offers" } else { "--answers" })
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the environment is there");
-        let input = child.stdin.take().expect("piped");
-        let output = BufReader::new(child.stdout.take().expect("piped"));
-        let (tell, said) = channel();
-        std::thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                let Ok(value) = serde_json::from_str(&line) else { continue };
-                if tell.send(value).is_err() {
-                    return;
-                }
-            }
-        });
-        Aiortc { child, input, said }
-    }
-
-    fn tell(&mut self, value: &Value) {
-        writeln!(self.input, "{value}").expect("aiortc listens");
-    }
-
-    fn wait_for(&self, event: &str) -> Value {
-        loop {
-            let said = self.said.recv_timeout(Duration::from_secs(20));
-            let said = said.unwrap_or_else(|_| panic!("aiortc never said {event:?}"));
-            if said["event"] == event {
-                return said;
-            }
-        }
-    }
-
-    fn description(&self) -> String {
-        self.wait_for("description")["sdp"].as_str().expect("a text").to_owned()
-    }
-}
-
-impl Drop for Aiortc {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn description(aiortc: &mut Asked) -> String {
+    aiortc.wait_for("description", 20)["sdp"].as_str().expect("a text").to_owned()
 }
 
 /// The first value of an attribute.
@@ -206,7 +158,7 @@ fn description_of(local: &LocalTransport, opus: u8, level: u8) -> String {
 /// A bridge leg with a phone that speaks G.722, and aiortc as its bridge.
 struct Call {
     place: PathBuf,
-    aiortc: Aiortc,
+    aiortc: Asked,
     socket: UdpSocket,
     leg: Box<JitsiMedia>,
     ingress: Box<Ingress>,
@@ -223,7 +175,7 @@ impl Call {
         let sentences =
             [0, 1].map(|number| Speech::spoken(place, &format!("voice{number}"), number, SENTENCE));
         let play = place.join("voice1.wav");
-        let mut aiortc = Aiortc::start(&play, place, aiortc_offers);
+        let mut aiortc = aiortc(place, &play, aiortc_offers);
         let socket = UdpSocket::bind((ADDRESS, 0)).expect("the namespace has this address");
         socket.set_nonblocking(true).expect("a UDP socket");
         let mut rng = Rng::from_number(1);
@@ -232,7 +184,7 @@ impl Call {
         let theirs;
         let (mut opus, mut level) = (OPUS, LEVEL);
         if aiortc_offers {
-            theirs = aiortc.description();
+            theirs = description(&mut aiortc);
             opus = attribute(&theirs, "rtpmap")
                 .split(' ')
                 .next()
@@ -245,7 +197,7 @@ impl Call {
             aiortc.tell(&json!({ "sdp": description_of(&local, opus, level) }));
         } else {
             aiortc.tell(&json!({ "sdp": description_of(&local, opus, level) }));
-            theirs = aiortc.description();
+            theirs = description(&mut aiortc);
         }
         let began = Instant::now();
         let settings = TransportSettings { controlling: !aiortc_offers, opens_channel: true };
@@ -357,7 +309,7 @@ impl Call {
     /// The verdict.
     fn finish(mut self) -> String {
         self.aiortc.tell(&json!({ "do": "end" }));
-        let saved = self.aiortc.wait_for("saved");
+        let saved = self.aiortc.wait_for("saved", 20);
         let file = saved["files"][OURS.to_string()]["file"].as_str();
         let recording = Wav::read(Path::new(file.expect("aiortc heard us"))).expect("a WAV file");
         self.heard.write(&self.place.join("phone.wav")).expect("written");
