@@ -7,12 +7,11 @@ use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gateway_core::media::clip::convert::convert_rate;
-use gateway_core::media::codec::{CodecKind, EncoderSettings, new_decoder, new_encoder};
+use gateway_core::media::codec::{CodecKind, EncoderSettings, new_encoder};
 use gateway_core::media::frame::SampleRate;
 
 use crate::sip_text::{Dialog, Message, offer};
-use crate::sound::{Match, align};
+use crate::sound::{HeardPacket, Match, align, decode_all};
 
 /// One phone to be.
 #[derive(Clone, Debug)]
@@ -235,9 +234,15 @@ impl<'a> Fleet<'a> {
         let mut result = self.phones[index].result;
         let Some(talker) = self.plans[index].judge_against else { return result };
         let Some(sent_at) = self.phones[talker].first_frame_at else { return result };
-        let (heard_at, heard) = decode_all(&self.phones[index].heard, self.plans[index].codec);
-        let Some(heard_at) = heard_at else { return result };
-        let offset = (heard_at.saturating_duration_since(sent_at).as_secs_f64() * 8_000.0) as i64;
+        let packets = &self.phones[index].heard;
+        let Some((_, first, _)) = packets.first() else { return result };
+        let packets = packets.iter().map(|(at, sequence, payload)| HeardPacket {
+            at: at.saturating_duration_since(sent_at).as_secs_f64(),
+            frame: i64::from(sequence.wrapping_sub(*first) as i16),
+            payload,
+        });
+        let (heard_at, heard) = decode_all(packets, self.plans[index].codec);
+        let offset = (heard_at * 8_000.0) as i64;
         let voice = &self.voices[self.plans[talker].voice].narrow;
         let needed = offset.max(0) as usize + heard.len();
         let sent: Vec<i16> = voice.iter().copied().cycle().take(needed).collect();
@@ -332,39 +337,6 @@ fn encode_all(voice: &Voice, codec: CodecKind) -> Vec<Vec<u8>> {
             buffer[..length].to_vec()
         })
         .collect()
-}
-
-/// All packets as 8 kHz PCM in order of sequence, and when its first sample was heard: the median over the packets, so
-/// that one late packet does not count.
-fn decode_all(
-    packets: &[(Instant, u16, Vec<u8>)],
-    codec: CodecKind,
-) -> (Option<Instant>, Vec<i16>) {
-    let Some((origin, first, _)) = packets.first() else { return (None, Vec::new()) };
-    let mut ordered: BTreeMap<i64, (Instant, &[u8])> = BTreeMap::new();
-    for (at, sequence, payload) in packets {
-        ordered.insert(i64::from(sequence.wrapping_sub(*first) as i16), (*at, payload));
-    }
-    let mut decoder = new_decoder(codec, SampleRate::Hz8000);
-    // G.722 has one rate only: its sound is converted afterwards, which costs no delay.
-    let rate = decoder.rate();
-    let mut pcm = Vec::new();
-    let mut anchors = Vec::new();
-    let mut buffer = [0; 5_760];
-    for (index, (at, payload)) in &ordered {
-        let Ok(index) = u64::try_from(*index) else { continue };
-        pcm.resize(index as usize * rate.frame_samples(), 0);
-        let length = decoder.decode(payload, &mut buffer).unwrap_or(0);
-        pcm.extend(&buffer[..length]);
-        anchors.push(at.duration_since(*origin).as_secs_f64() - index as f64 * 0.02);
-    }
-    let anchor = crate::sound::median(anchors);
-    let at = if anchor >= 0.0 {
-        *origin + Duration::from_secs_f64(anchor)
-    } else {
-        *origin - Duration::from_secs_f64(-anchor)
-    };
-    (Some(at), convert_rate(&pcm, rate.hz(), 8_000))
 }
 
 /// Packets are looked for so often: what came is dated no later than this.

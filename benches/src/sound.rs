@@ -1,5 +1,22 @@
 //! The verdict on sound: where in what was sent does what was heard lie, and how well does it fit.
 
+use std::collections::BTreeMap;
+
+use gateway_core::media::clip::convert::convert_rate;
+use gateway_core::media::codec::{CodecKind, new_decoder};
+use gateway_core::media::frame::SampleRate;
+
+/// A packet of 20 ms that somebody heard.
+#[derive(Clone, Copy, Debug)]
+pub struct HeardPacket<'a> {
+    /// When it came, in seconds.
+    pub at: f64,
+    /// Its place among the others, in packets.
+    pub frame: i64,
+    /// Its payload.
+    pub payload: &'a [u8],
+}
+
 /// How heard audio lies in sent audio.
 #[derive(Clone, Copy, Debug)]
 pub struct Match {
@@ -31,6 +48,27 @@ pub fn align(sent: &[i16], heard: &[i16], offset: i64, delay_ms_max: usize) -> O
         }
     }
     Some(best)
+}
+
+/// All packets as 8 kHz PCM in their order, and when the first sample was heard, in seconds: the median over the packets,
+/// so that one late packet does not count. What is missing is silence.
+pub fn decode_all<'a>(
+    packets: impl Iterator<Item = HeardPacket<'a>>,
+    codec: CodecKind,
+) -> (f64, Vec<i16>) {
+    let ordered: BTreeMap<i64, HeardPacket> = packets.map(|it| (it.frame, it)).collect();
+    let mut decoder = new_decoder(codec, SampleRate::Hz8000);
+    // G.722 has one rate only: its sound is converted afterwards, which costs no delay.
+    let rate = decoder.rate();
+    let (mut pcm, mut anchors, mut buffer) = (Vec::new(), Vec::new(), [0; 5_760]);
+    for packet in ordered.values() {
+        let Ok(frame) = usize::try_from(packet.frame) else { continue };
+        pcm.resize(frame * rate.frame_samples(), 0);
+        let length = decoder.decode(packet.payload, &mut buffer).unwrap_or(0);
+        pcm.extend(&buffer[..length]);
+        anchors.push(packet.at - frame as f64 * 0.02);
+    }
+    (median(anchors), convert_rate(&pcm, rate.hz(), 8_000))
 }
 
 /// The middle value; 0 of nothing.

@@ -48,18 +48,36 @@ pub fn leg_and_bridge(now: Instant, codec: CodecKind) -> (Box<JitsiMedia>, Stand
     leg_and_bridge_at(now, codec, [LEG, BRIDGE].map(SocketAddr::from))
 }
 
+/// As [`leg_and_bridge`], of one of several phones in a room: its SSRC and its ear are its own.
+pub fn leg_and_bridge_of(
+    now: Instant,
+    codec: CodecKind,
+    phone: u16,
+) -> (Box<JitsiMedia>, StandInBridge) {
+    numbered(now, codec, [LEG, BRIDGE].map(SocketAddr::from), phone)
+}
+
 /// As [`leg_and_bridge`], at these addresses.
 pub fn leg_and_bridge_at(
     now: Instant,
     codec: CodecKind,
     addresses: [SocketAddr; 2],
 ) -> (Box<JitsiMedia>, StandInBridge) {
+    numbered(now, codec, addresses, 0)
+}
+
+fn numbered(
+    now: Instant,
+    codec: CodecKind,
+    addresses: [SocketAddr; 2],
+    phone: u16,
+) -> (Box<JitsiMedia>, StandInBridge) {
     let [ours, theirs] = testkit::pair_at(now, 1, None, addresses);
     let config = JitsiMediaConfig {
-        ear: EAR,
+        ear: EarKey(EAR.0 + u64::from(phone)),
         rate: codec.row().pcm_rate,
         codecs: vec![codec],
-        ssrc: LEG_SSRC,
+        ssrc: LEG_SSRC + u32::from(phone),
         opus_payload_type: OPUS,
         level_extension: Some(LEVEL),
         cname: "phone".to_owned(),

@@ -141,6 +141,9 @@ pub(super) struct Leg {
     components_asked: String,
     components: Option<ServerAbilities>,
     pub(super) has_sound: bool,
+    /// What sounds is of a room we are no longer in by the focus's book: it may end at any moment, and only another
+    /// session replaces it.
+    sound_is_stale: bool,
     /// `Joined` was told once.
     pub(super) was_settled: bool,
     /// People that were told to the call.
@@ -220,6 +223,7 @@ impl Leg {
             components_asked: String::new(),
             components: None,
             has_sound: false,
+            sound_is_stale: false,
             was_settled: false,
             people_told: 0,
             recovery: None,
@@ -249,12 +253,13 @@ impl Leg {
             self.muc.stream_lost();
             self.lobby.stream_lost();
             self.moderation.left();
-            self.session.command(now, SessionCommand::OutOfRoom);
+            self.out_of_room(now);
             self.send(available());
             self.ask_for_components();
             if self.stage != Stage::Password {
                 self.request(now, "stream up");
             }
+            self.lost(now, Loss::Stream);
             if let Some(recovery) = &mut self.recovery {
                 recovery.rejoining(now);
             }
@@ -442,10 +447,16 @@ impl Leg {
             Step::Rejoin => {
                 self.muc.leave();
                 self.moderation.left();
-                self.session.command(now, SessionCommand::OutOfRoom);
+                self.out_of_room(now);
                 self.request(now, "rejoin");
             }
         }
+    }
+
+    /// The focus does not count on our session any more; what sounds may sound on until there is another.
+    pub(super) fn out_of_room(&mut self, now: Instant) {
+        self.sound_is_stale = true;
+        self.session.command(now, SessionCommand::OutOfRoom);
     }
 
     /// The focus is asked for the room we want.
@@ -569,7 +580,7 @@ impl Leg {
             room: self.muc.room().to_owned(),
             nick: self.muc.nick().to_owned(),
             ear: self.ear,
-            sound: match (self.has_sound, self.stream_is_up) {
+            sound: match (self.has_sound, self.stream_is_up && !self.sound_is_stale) {
                 (false, _) => Carries::Nothing,
                 (true, false) => Carries::Perhaps,
                 (true, true) => Carries::Sound,

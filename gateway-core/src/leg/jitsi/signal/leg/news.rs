@@ -118,7 +118,7 @@ impl Leg {
 
     fn put_out(&mut self, now: Instant, out: Out) {
         self.moderation.left();
-        self.session.command(now, SessionCommand::OutOfRoom);
+        self.out_of_room(now);
         match out {
             Out::Kicked => self.leave(now, EndReason::Kicked),
             Out::Ended { alternate: Some(room) } if self.may_go_to(&room) => {

@@ -22,7 +22,13 @@ impl Leg {
     }
 
     fn drain_one(&mut self, now: Instant) -> bool {
-        if let Some(output) = self.focus.poll_output() {
+        // A room is left before the focus is asked for it anew.
+        if let Some(output) = self.muc.poll_output() {
+            match output {
+                MucOutput::Send(stanza) => self.send(stanza),
+                MucOutput::Event(event) => self.muc_said(now, event),
+            }
+        } else if let Some(output) = self.focus.poll_output() {
             match output {
                 FocusOutput::Send(stanza) => self.send(stanza),
                 FocusOutput::Event(event) => self.focus_said(now, event),
@@ -31,11 +37,6 @@ impl Leg {
             match output {
                 LobbyOutput::Send(stanza) => self.send(stanza),
                 LobbyOutput::Event(event) => self.lobby_said(now, event),
-            }
-        } else if let Some(output) = self.muc.poll_output() {
-            match output {
-                MucOutput::Send(stanza) => self.send(stanza),
-                MucOutput::Event(event) => self.muc_said(now, event),
             }
         } else if let Some(output) = self.moderation.poll_output() {
             match output {
@@ -84,6 +85,7 @@ impl Leg {
             }
             SessionEvent::Up => {
                 self.has_sound = true;
+                self.sound_is_stale = false;
                 self.timers.clear(Timer::Invitation);
                 self.muc.change(now, |own| own.status = "Connected".to_owned());
             }
@@ -101,11 +103,15 @@ impl Leg {
         }
     }
 
+    fn has_session_sound(&self) -> bool {
+        self.has_sound && !self.sound_is_stale
+    }
+
     fn is_settled(&self) -> bool {
         // Who is to go elsewhere stays where he is until the way there is open.
         let is_leaving = self.stage == Stage::Requesting && self.muc.is_in();
         let is_in = self.stage == Stage::Inside || is_leaving;
-        is_in && (self.has_sound || self.muc.people().all == 1)
+        is_in && (self.has_session_sound() || self.muc.people().all == 1)
     }
 
     /// Tells the call what changed since it was told last.
@@ -187,7 +193,7 @@ impl Leg {
         let people = self.muc.people();
         let is_inside = self.stage == Stage::Inside;
         let wants_session =
-            is_inside && people.all > 1 && !self.has_sound && self.recovery.is_none();
+            is_inside && people.all > 1 && !self.has_session_sound() && self.recovery.is_none();
         if !wants_session {
             self.timers.clear(Timer::Invitation);
         } else if !self.timers.is_set(Timer::Invitation) && !self.focus.is_asking() {

@@ -123,6 +123,31 @@ fn a_stream_that_resumes_changes_nothing_and_one_that_does_not_joins_anew() {
 }
 
 #[test]
+fn a_room_joined_anew_without_a_session_is_not_taken_for_found_because_the_old_bridge_still_sounds()
+{
+    let mut site = Site::talking();
+    site.run(2);
+    site.stream_down();
+    site.run(5);
+    site.stream_up(false);
+    site.focus_answers("true");
+    site.comes("alice", "");
+    site.room_lets_in();
+    // The focus has no bridge to offer; nothing is told of the old one, whose keys still work.
+    site.run(35);
+    assert!(site.take_heard().contains(&RECONNECTING), "the caller is told");
+    // And the room is tried again, or there would be no request to answer.
+    site.focus_answers("true");
+    site.comes("alice", "");
+    site.room_lets_in();
+    site.focus_says("session-initiate");
+    site.media(ConferenceEvent::Connected);
+    assert_eq!(site.take_heard().last(), Some(&Heard::Joined(2)));
+    site.run(600);
+    assert_eq!(site.take_heard(), []);
+}
+
+#[test]
 fn a_server_that_restarts_takes_the_sound_with_it_and_all_comes_back() {
     let mut site = Site::talking();
     site.stream_down();
