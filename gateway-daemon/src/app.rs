@@ -32,9 +32,9 @@ use crate::ivr::policy::Policy;
 use crate::ivr::{Action, Ivr, IvrCounters, Lookup, LookupFailed, RefusedPin};
 use crate::log;
 use crate::metrics::Stats;
+use crate::pin;
+use crate::pin::handle::{Pins, Question};
 use crate::pin::key::PinKey;
-use crate::pin::sqlite::SqliteRegistry;
-use crate::pin::worker::{Question, RegistryWorker};
 use crate::privacy::Shower;
 use crate::web::guests::{self, Guests};
 
@@ -57,7 +57,7 @@ pub struct Shared {
     /// Wall time of the start.
     pub started: Duration,
     state: Mutex<State>,
-    registry: RegistryWorker,
+    pins: Pins,
     cdr: Option<CdrWriter>,
 }
 
@@ -84,6 +84,11 @@ impl Shared {
         }
     }
 
+    /// The PINs: for parts that mint and check them.
+    pub fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
     /// Counters of the call records and lines that wait.
     pub fn cdr_counters(&self) -> (CdrCounters, usize) {
         self.cdr.as_ref().map(CdrWriter::counters).unwrap_or_default()
@@ -91,7 +96,7 @@ impl Shared {
 
     /// What is wrong with PINs and records: sentences.
     pub fn troubles(&self) -> (Option<String>, Option<String>) {
-        (self.registry.trouble(), self.cdr.as_ref().and_then(CdrWriter::trouble))
+        (self.pins.trouble(), self.cdr.as_ref().and_then(CdrWriter::trouble))
     }
 
     /// Whether the gateway does its work. `draining` and `stopped` as the core says.
@@ -112,6 +117,7 @@ pub struct App {
     shared: Arc<Shared>,
     ivr: Ivr,
     records: Shower,
+    answers: mpsc::Sender<(u64, Lookup)>,
     lookups: mpsc::Receiver<(u64, Lookup)>,
     drain: Duration,
 }
@@ -121,18 +127,15 @@ impl App {
     pub fn start(config: &Config) -> Result<Self, CannotStart> {
         let rng = os_rng().map_err(|error| CannotStart(error.to_string()))?;
         let guests = Guests::new(rng.fork("guests"));
-        let registry = SqliteRegistry::open(&config.pin.file, &config.pin.key_file)
-            .map_err(|error| CannotStart(error.to_string()))?;
+        let registry = pin::open(&config.pin).map_err(|error| CannotStart(error.to_string()))?;
         let key = registry.key().clone();
         let (answers, lookups) = mpsc::channel(LOOKUPS_PENDING_MAX);
-        let registry = RegistryWorker::start(Box::new(registry), move |ticket, verdict| {
-            // The worker noted what went wrong. Full: the dialogue's own patience runs out.
-            let _ = answers.try_send((ticket, verdict.map_err(|_| LookupFailed)));
-        });
+        let pins =
+            Pins::start(registry, config.pin.clone(), config.rooms.clone(), rng.fork("pins"));
         let thread = |error: std::io::Error| {
             CannotStart(format!("no thread: {error}; raise the limit of processes"))
         };
-        let registry = registry.map_err(thread)?;
+        let pins = pins.map_err(thread)?;
         let cdr = config.cdr.file.clone().map(|file| CdrWriter::start(file, config.cdr.sync_each));
         let cdr = cdr.transpose().map_err(thread)?;
         let clips = clips(config)?;
@@ -150,14 +153,16 @@ impl App {
             ),
             started: wall_clock().unix,
             state: Mutex::new(State::default()),
-            registry,
+            pins,
             cdr,
         };
+        let throttle = shared.pins.throttle().clone();
         Ok(Self {
             running,
             shared: Arc::new(shared),
-            ivr: Ivr::new(Arc::new(Policy::new(config))),
+            ivr: Ivr::new(Arc::new(Policy::new(config)), throttle),
             records: Shower::new(key, config.cdr.numbers, config.cdr.rooms),
+            answers,
             lookups,
             drain: config.sip.drain,
         })
@@ -281,7 +286,12 @@ impl App {
             match action {
                 Action::LookUp { ticket, ask } => {
                     let question = Question { ticket, ask, wall: wall_clock() };
-                    if !self.shared.registry.ask(question) {
+                    let answers = self.answers.clone();
+                    let asked = self.shared.pins.look_up(question, move |ticket, verdict| {
+                        // The thread noted what went wrong. Full: the dialogue's own patience runs out.
+                        let _ = answers.try_send((ticket, verdict.map_err(|_| LookupFailed)));
+                    });
+                    if !asked {
                         tracing::warn!(
                             "PIN registry: too many questions wait; the disk is too slow"
                         );
@@ -346,11 +356,14 @@ impl App {
     /// One line that intrusion blockers can read: `PIN refused` with the source address.
     fn note_refused(&self, refused: &RefusedPin) {
         self.shared.state().stats.pin_refused(refused);
-        let RefusedPin { call, trunk, caller, source, why } = refused;
+        let RefusedPin { call, trunk, caller, source, why, reached } = refused;
         let caller: &Pii<String> = caller;
         let source = source.map(|source| source.ip().to_string());
         let (trunk, why) = (self.trunk(*trunk), why.label());
         tracing::warn!(source, trunk, %caller, why, %call, "PIN refused");
+        if let Some(cap) = reached {
+            tracing::warn!(source, trunk, %caller, cap = cap.label(), "PIN guesser locked out");
+        }
     }
 
     fn trunk(&self, trunk: TrunkId) -> &str {

@@ -14,7 +14,7 @@ use gateway_core::base::time::WallClock;
 use gateway_core::gateway::{Command, Event};
 use gateway_core::io::signalling::{self, Running};
 use gateway_core::io::{os_rng, wall_clock};
-use gateway_core::leg::backend::{Role, RoomName};
+use gateway_core::leg::backend::RoomName;
 use gateway_core::leg::end_reason::EndReason;
 use gateway_core::leg::phone_line::PcmTap;
 use gateway_core::media::clip::{Clip, ClipLibrary};
@@ -25,7 +25,7 @@ use gateway_daemon::config;
 use gateway_daemon::phone::Phone;
 use gateway_daemon::phone::target::Target;
 use gateway_daemon::pin::sqlite::SqliteRegistry;
-use gateway_daemon::pin::{NewPin, PinRegistry};
+use gateway_daemon::pin::{NewPin, PinKind, PinRegistry};
 use gateway_daemon::rest::{self, Guard, Rest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -159,14 +159,9 @@ async fn gateway(name: &str) -> Gateway {
     let wall = wall_clock();
     let pin = SqliteRegistry::open(&config.pin.file, &config.pin.key_file)
         .and_then(|mut registry| {
-            let new = NewPin {
-                room: RoomName::new("tea").expect("name"),
-                role: Role::Guest,
-                language: None,
-                expires: Some(WallClock { unix: wall.unix + Duration::from_secs(600) }),
-                uses_max: None,
-                digits: 9,
-            };
+            let room = RoomName::new("tea").expect("name");
+            let expires = Some(WallClock { unix: wall.unix + Duration::from_secs(600) });
+            let new = NewPin { expires, ..NewPin::new(room, PinKind::Guest, 9) };
             registry.add(&new, wall, &mut Rng::from_number(1))
         })
         .expect("added");

@@ -12,8 +12,7 @@ use gateway_core::io::wall_clock;
 use gateway_core::leg::backend::{Role, RoomName};
 
 use crate::config::Config;
-use crate::pin::sqlite::SqliteRegistry;
-use crate::pin::{NewPin, Pin, PinRegistry, RegistryError, key};
+use crate::pin::{self, NewPin, Pin, PinKind, RegistryError, key};
 use crate::web::link;
 
 /// Where the demo runs.
@@ -96,7 +95,7 @@ impl Demo {
 
     /// PINs of guests and hosts, and the link of guests.
     fn ways_in(&self, config: &Config) -> Result<(Pin, Pin, String), RegistryError> {
-        let mut registry = SqliteRegistry::open(&config.pin.file, &config.pin.key_file)?;
+        let mut registry = pin::open(&config.pin)?;
         let seed = key::entropy().map_err(|error| RegistryError::Key {
             file: config.pin.key_file.clone(),
             what: error.to_string(),
@@ -107,18 +106,12 @@ impl Demo {
         let until = (wall.unix + DAY).as_secs();
         let url = config.browser.as_ref().map_or("", |browser| &browser.url);
         let link = link::link(url, registry.key(), &room(), Role::Guest, until);
-        let mut pin = |role| {
-            let new = NewPin {
-                room: room(),
-                role,
-                language: None,
-                expires: Some(WallClock { unix: wall.unix + DAY }),
-                uses_max: None,
-                digits: config.pin.digits,
-            };
+        let mut pin = |kind| {
+            let expires = Some(WallClock { unix: wall.unix + DAY });
+            let new = NewPin { expires, ..NewPin::new(room(), kind, config.pin.digits) };
             registry.add(&new, wall, &mut rng)
         };
-        Ok((pin(Role::Guest)?, pin(Role::Host)?, link))
+        Ok((pin(PinKind::Guest)?, pin(PinKind::Host)?, link))
     }
 }
 
@@ -189,8 +182,7 @@ mod tests {
         ] {
             assert!(words.contains(part), "{part} in {words}");
         }
-        let mut registry =
-            SqliteRegistry::open(&config.pin.file, &config.pin.key_file).expect("opens");
+        let mut registry = pin::open(&config.pin).expect("opens");
         assert_eq!(registry.list().expect("works").len(), 2);
     }
 

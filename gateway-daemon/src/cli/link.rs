@@ -8,8 +8,9 @@ use gateway_core::base::time::WallClock;
 use gateway_core::io::wall_clock;
 use gateway_core::leg::backend::{Role, RoomName};
 
-use super::pin::{Life, life, room, with_registry};
+use super::pin::{life, room, with_registry};
 use super::print;
+use crate::pin::mint::Life;
 use crate::wall::rfc3339;
 use crate::web::link;
 
@@ -42,7 +43,7 @@ pub fn run(arguments: &LinkArguments) -> ExitCode {
         let life = match arguments.expires {
             Some(Life::For(life)) => Some(life),
             Some(Life::Ever) => None,
-            None => config.pin.ttl,
+            Some(Life::Usual) | None => config.pin.ttl,
         };
         let role = if arguments.host { Role::Host } else { Role::Guest };
         let end = life.map(|life| wall_clock().unix + life);

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use gateway_core::base::pii::Pii;
 use gateway_core::base::rng::Rng;
 use gateway_core::base::time::WallClock;
 use gateway_core::io::wall_clock;
@@ -14,8 +15,8 @@ use gateway_core::media::clip::Language;
 use super::{failed, load, print};
 use crate::config::schema::LANGUAGES;
 use crate::config::values::language;
-use crate::pin::sqlite::{SqliteRegistry, standing};
-use crate::pin::{DIGITS_MAX, DIGITS_MIN, NewPin, PinEntry, PinRegistry, key};
+use crate::pin::mint::{Issuer, Life, Mint, PinError};
+use crate::pin::{self, DIGITS_MAX, DIGITS_MIN, PinEntry, PinKind, PinRegistry, key};
 use crate::wall::rfc3339;
 
 /// `weebee pin ...`.
@@ -48,33 +49,36 @@ pub struct AddArguments {
     /// The room it opens.
     #[arg(long, value_parser = room)]
     room: RoomName,
+    /// What it is for: guests of a meeting, its host, one person, or a room that stays (longer, without an end).
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(KINDS), default_value = "guest")]
+    kind: String,
     /// Its callers are hosts: they start rooms that wait for one.
     #[arg(long)]
     host: bool,
-    /// Its life: `90m`, `24h`, `7d`, or `never`. Default: `[pin] ttl_h`.
+    /// Name of the person it belongs to, shown in the room. For `--kind personal`.
+    #[arg(long)]
+    owner: Option<String>,
+    /// Only calls from this number: its last nine digits count. For `--kind personal`.
+    #[arg(long, value_parser = number)]
+    caller: Option<String>,
+    /// Its life: `90m`, `24h`, `7d`, or `never`. Default: `[pin] ttl_h`, `personal_ttl_min`, or never for static ones.
     #[arg(long, value_parser = life)]
     expires: Option<Life>,
     /// How often it may be used. Default: any number of times.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     uses: Option<u32>,
-    /// Language of the words to its callers. Default: the number's or the trunk's.
+    /// It ends with its meeting, `[pin] grace_min` later.
+    #[arg(long)]
+    with_meeting: bool,
+    /// Language of the words to its callers. Default: the room's, number's or trunk's.
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(LANGUAGES))]
     language: Option<String>,
-    /// Digits. Default: `[pin] digits`.
+    /// Digits. Default: `[pin] digits`, or `static_digits`.
     #[arg(long, value_parser = clap::value_parser!(u8).range(i64::from(DIGITS_MIN)..=i64::from(DIGITS_MAX)))]
     digits: Option<u8>,
     /// Print the digits alone.
     #[arg(long, short)]
     quiet: bool,
-}
-
-/// How long a PIN lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
-    /// This long.
-    For(Duration),
-    /// For ever.
-    Ever,
 }
 
 /// Runs a command.
@@ -97,19 +101,11 @@ pub fn run(command: PinCommand) -> ExitCode {
 fn add(arguments: &AddArguments) -> ExitCode {
     with_registry(&arguments.config, |registry, config| {
         let wall = wall_clock();
-        let life = match arguments.expires {
-            Some(Life::For(life)) => Some(life),
-            Some(Life::Ever) => None,
-            None => config.pin.ttl,
-        };
-        let new = NewPin {
-            room: arguments.room.clone(),
-            role: if arguments.host { Role::Host } else { Role::Guest },
-            language: arguments.language.as_deref().and_then(language),
-            expires: life.map(|life| WallClock { unix: wall.unix + life }),
-            uses_max: arguments.uses,
-            digits: arguments.digits.unwrap_or(config.pin.digits),
-        };
+        let mint = wish(arguments)?;
+        if !config.rooms.rules(&mint.room).mint.contains(&Issuer::Cli) {
+            return Err(PinError::NotAllowed(Issuer::Cli).to_string());
+        }
+        let new = mint.resolve(&config.pin, wall);
         let seed = key::entropy().map_err(|error| format!("/dev/urandom: {error}"))?;
         let pin = registry
             .add(&new, wall, &mut Rng::from_seed(seed))
@@ -121,7 +117,7 @@ fn add(arguments: &AddArguments) -> ExitCode {
                 "PIN {digits}   id {}   room {:?}   {}   {}\n",
                 pin.id,
                 new.room.as_str(),
-                if arguments.host { "host" } else { "guest" },
+                standing(new.kind, new.role),
                 new.expires
                     .map_or("never ends".to_owned(), |end| format!("until {}", rfc3339(end))),
             ),
@@ -129,41 +125,67 @@ fn add(arguments: &AddArguments) -> ExitCode {
     })
 }
 
+/// What the arguments ask for, or why they do not go together.
+fn wish(arguments: &AddArguments) -> Result<Mint, String> {
+    let kind = PinKind::of(&arguments.kind).unwrap_or(PinKind::Guest);
+    let is_personal = kind == PinKind::Personal;
+    if !is_personal && (arguments.owner.is_some() || arguments.caller.is_some()) {
+        return Err("--owner and --caller make a PIN somebody's; add --kind personal".to_owned());
+    }
+    let mint = Mint::new(arguments.room.clone(), kind, Issuer::Cli);
+    Ok(Mint {
+        role: arguments.host.then_some(Role::Host),
+        owner: arguments.owner.clone().map(Pii::new),
+        caller: arguments.caller.clone().map(Pii::new),
+        language: arguments.language.as_deref().and_then(language),
+        life: arguments.expires.unwrap_or(Life::Usual),
+        uses_max: arguments.uses,
+        digits: arguments.digits,
+        dies_with_meeting: arguments.with_meeting,
+        ..mint
+    })
+}
+
+/// Kind, and standing where the kind does not say it.
+fn standing(kind: PinKind, role: Role) -> String {
+    match (kind, role) {
+        (PinKind::Guest, Role::Host) => "host".to_owned(),
+        (PinKind::Personal | PinKind::StaticRoom, Role::Host) => format!("{} host", kind.name()),
+        _ => kind.name().to_owned(),
+    }
+}
+
 /// Opens what the configuration names and works on it.
 pub(super) fn with_registry(
     config: &Path,
-    work: impl FnOnce(&mut SqliteRegistry, &crate::config::Config) -> Result<ExitCode, String>,
+    work: impl FnOnce(&mut dyn PinRegistry, &crate::config::Config) -> Result<ExitCode, String>,
 ) -> ExitCode {
     let config = match load(config) {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let registry = SqliteRegistry::open(&config.pin.file, &config.pin.key_file);
-    let done = registry
+    let done = pin::open(&config.pin)
         .map_err(|error| error.to_string())
-        .and_then(|mut registry| work(&mut registry, &config));
+        .and_then(|mut registry| work(registry.as_mut(), &config));
     done.unwrap_or_else(failed)
 }
 
 fn listing(entries: &[PinEntry], wall: WallClock) -> String {
     let mut out = format!(
-        "{:<10} {:<6} {:<9} {:<26} {:<9} {:<9} room\n",
-        "id", "role", "state", "ends", "uses", "language"
+        "{:<10} {:<14} {:<9} {:<26} {:<9} {:<9} {:<6} room\n",
+        "id", "kind", "state", "ends", "uses", "language", "by"
     );
     for entry in entries {
-        let state = match entry {
-            PinEntry { revoked: Some(_), .. } => "revoked",
-            PinEntry { expires: Some(end), .. } if *end <= wall => "expired",
-            PinEntry { uses_max: Some(most), uses, .. } if uses >= most => "used up",
-            _ => "live",
-        };
+        let state = entry.state(wall);
         let uses = entry.uses_max.map_or("any".to_owned(), |most| format!("{}/{most}", entry.uses));
+        let end = entry.closes.into_iter().chain(entry.expires).min();
         out.push_str(&format!(
-            "{:<10} {:<6} {state:<9} {:<26} {uses:<9} {:<9} {}\n",
+            "{:<10} {:<14} {state:<9} {:<26} {uses:<9} {:<9} {:<6} {}\n",
             entry.id,
-            standing(entry),
-            entry.expires.map_or("never".to_owned(), rfc3339),
+            standing(entry.kind, entry.role),
+            end.map_or("never".to_owned(), rfc3339),
             entry.language.map_or("-", Language::tag),
+            if entry.issuer.is_empty() { "-" } else { &entry.issuer },
             entry.room.as_str(),
         ));
     }
@@ -173,6 +195,15 @@ fn listing(entries: &[PinEntry], wall: WallClock) -> String {
 /// A room's name as an argument.
 pub(super) fn room(text: &str) -> Result<RoomName, String> {
     RoomName::new(text).map_err(|error| error.to_string())
+}
+
+/// A telephone number as an argument: enough digits to tell callers apart.
+fn number(text: &str) -> Result<String, String> {
+    let digits = text.chars().filter(char::is_ascii_digit).count();
+    match digits {
+        3..=15 => Ok(text.to_owned()),
+        _ => Err("write the number with 3 to 15 digits, such as +622112345647".to_owned()),
+    }
 }
 
 /// `90m`, `24h`, `7d` or `never`.
@@ -194,6 +225,7 @@ pub(super) fn life(text: &str) -> Result<Life, String> {
     life.map(|life| Life::For(Duration::from_secs(life))).ok_or_else(help)
 }
 
+const KINDS: [&str; 4] = ["guest", "host", "personal", "static"];
 /// 100 years.
 const LIFE_MAX_S: u64 = 3_155_760_000;
 

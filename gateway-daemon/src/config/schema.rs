@@ -4,6 +4,8 @@
 
 use super::browser::BROWSER;
 use super::jitsi::JITSI;
+use super::pins::PIN;
+use super::rooms::{ROOM, ROOM_POLICY};
 use super::trunk::TRUNK;
 
 /// What a key holds.
@@ -74,7 +76,7 @@ pub fn section(name: &str) -> Option<&'static SectionDecl> {
 
 /// Codes of the languages we speak.
 pub const LANGUAGES: &[&str] = &["en", "id", "pt-BR", "ru"];
-const LANGUAGE_OR_NONE: &[&str] = &["", "en", "id", "pt-BR", "ru"];
+pub(super) const LANGUAGE_OR_NONE: &[&str] = &["", "en", "id", "pt-BR", "ru"];
 /// Names of the codecs we speak.
 pub const CODECS: &[&str] = &["opus", "g722", "pcmu", "pcma"];
 
@@ -250,109 +252,6 @@ const DID: SectionDecl = SectionDecl {
             "0",
             "Longest call to this number. 0: as [sip] says.",
         ),
-    ],
-};
-
-const PIN: SectionDecl = SectionDecl {
-    name: "pin",
-    many: false,
-    commented: false,
-    about: "PINs: where they are kept and how guessing is slowed down.",
-    keys: &[
-        key(
-            "file",
-            Kind::Text,
-            r#""weebee-pins.sqlite""#,
-            "The registry (SQLite). It holds keyed hashes, never PINs. Put it on a local disk.",
-        ),
-        key(
-            "key_file",
-            Kind::Text,
-            r#""weebee-pins.key""#,
-            "The key of those hashes; made at first use, readable by us alone. Lost key: all PINs are void. Keep its \
-             backup apart from the registry's.",
-        ),
-        key(
-            "digits",
-            whole(6, 12, "digits"),
-            "9",
-            "Length of new PINs. 9 digits and the caps below make a hit by guessing a matter of millennia; 6 are \
-             easier to type and a matter of days.",
-        ),
-        key(
-            "ttl_h",
-            whole(0, 87_600, "h"),
-            "24",
-            "Life of a new PIN unless `weebee pin add --expires` says otherwise. 0: for ever.",
-        ),
-        key("tries_per_call", whole(1, 10, "tries"), "3", "Wrong PINs in one call; then goodbye."),
-        key(
-            "wrong_per_caller_h",
-            whole(1, 10_000, "tries per hour"),
-            "10",
-            "Wrong PINs of one caller per hour; then he is locked out for 15 minutes, doubling. Callers without a \
-             number share one bucket per trunk.",
-        ),
-        key(
-            "wrong_per_trunk_h",
-            whole(1, 1_000_000, "tries per hour"),
-            "120",
-            "Wrong PINs of one trunk per hour. Above it all PINs of this trunk are refused until the hour is over.",
-        ),
-        key(
-            "first_digit_s",
-            whole(2, 60, "s"),
-            "10",
-            "Patience for the first digit after the words.",
-        ),
-        key("between_digits_s", whole(1, 30, "s"), "5", "Patience between digits."),
-    ],
-};
-
-const ROOM: SectionDecl = SectionDecl {
-    name: "room",
-    many: false,
-    commented: false,
-    about: "How rooms treat callers, unless a [[room_policy]] says otherwise.",
-    keys: &[
-        key(
-            "wait_for_host",
-            Kind::Flag,
-            "false",
-            "Guests hear music until somebody with a host PIN is there.",
-        ),
-        key(
-            "host_wait_min",
-            whole(1, 1_440, "min"),
-            "10",
-            "How long a guest waits for the host before a spoken goodbye.",
-        ),
-        key("members_max", whole(2, 512, "callers"), "100", "Callers in one room."),
-        key(
-            "backend",
-            Kind::Text,
-            r#""room""#,
-            "Where rooms are: \"room\" is the gateway itself, other names are those of [[conference.jitsi]].",
-        ),
-    ],
-};
-
-const ROOM_POLICY: SectionDecl = SectionDecl {
-    name: "room_policy",
-    many: true,
-    commented: true,
-    about: "Exceptions from [room], by room name. The first that matches counts.",
-    keys: &[
-        needed(
-            "name",
-            Kind::Text,
-            r#""board-*""#,
-            "Room name, compared without case. `?` stands for one character, `*` for any rest.",
-        ),
-        key("wait_for_host", Kind::Flag, "false", "As in [room]."),
-        key("host_wait_min", whole(1, 1_440, "min"), "10", "As in [room]."),
-        key("members_max", whole(2, 512, "callers"), "100", "As in [room]."),
-        key("backend", Kind::Text, r#""room""#, "As in [room]."),
     ],
 };
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gateway_core::gateway::ConferenceAddresses;
-use gateway_core::leg::backend::{Role, RoomName, RoomPolicy};
+use gateway_core::leg::backend::{Role, RoomName};
 use gateway_core::media::clip::Language;
 use gateway_core::sip::trunk::{ListenerConfig, UnknownSource};
 
@@ -14,7 +14,9 @@ use super::Mistakes;
 use super::browser::Browser;
 use super::jitsi::Jitsi;
 use super::number::Pattern;
+pub use super::pins::PinSettings;
 use super::raw::{Raw, Section};
+pub use super::rooms::{RoomRules, Rooms};
 use super::trunk::Trunk;
 use super::values::{
     advertised_ip, conference_addresses, count, language, listener, minutes, ports, room_name,
@@ -103,55 +105,6 @@ pub struct Did {
     pub backend: Option<String>,
 }
 
-/// `[pin]`.
-#[derive(Clone, Debug)]
-pub struct PinSettings {
-    /// The registry.
-    pub file: PathBuf,
-    /// The key.
-    pub key_file: PathBuf,
-    /// Length of new PINs.
-    pub digits: u8,
-    /// Life of new PINs; `None`: for ever.
-    pub ttl: Option<Duration>,
-    /// Wrong PINs per call.
-    pub tries_per_call: u8,
-    /// Wrong PINs per caller and hour.
-    pub wrong_per_caller_h: u32,
-    /// Wrong PINs per trunk and hour.
-    pub wrong_per_trunk_h: u32,
-    /// Patience for the first digit.
-    pub first_digit: Duration,
-    /// Patience between digits.
-    pub between_digits: Duration,
-}
-
-/// `[room]` and its exceptions.
-#[derive(Clone, Debug)]
-pub struct Rooms {
-    /// `[room]`.
-    pub usual: RoomRules,
-    /// `[[room_policy]]`, first match first.
-    pub named: Vec<(Pattern, RoomRules)>,
-}
-
-/// How a room treats its callers, and where it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoomRules {
-    /// How.
-    pub policy: RoomPolicy,
-    /// Name of the backend.
-    pub backend: String,
-}
-
-impl Rooms {
-    /// The rules of a room.
-    pub fn rules(&self, room: &RoomName) -> &RoomRules {
-        let named = self.named.iter().find(|(pattern, _)| pattern.matches(room.as_str()));
-        named.map_or(&self.usual, |(_, rules)| rules)
-    }
-}
-
 /// `[prompts]`.
 #[derive(Clone, Debug)]
 pub struct Prompts {
@@ -225,7 +178,7 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
         trunks: trunks.into_iter().collect::<Option<_>>()?,
         rtp: rtp?,
         dids: dids.into_iter().collect::<Option<_>>()?,
-        pin,
+        pin: pin?,
         rooms: rooms?,
         jitsi: jitsi?,
         prompts,
@@ -238,7 +191,7 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
 
 pub(super) struct Judge<'a> {
     pub(super) mistakes: &'a mut Mistakes,
-    folder: &'a Path,
+    pub(super) folder: &'a Path,
 }
 
 impl Judge<'_> {
@@ -369,41 +322,6 @@ impl Judge<'_> {
         })
     }
 
-    fn pin(&mut self, section: &Section) -> PinSettings {
-        for key in ["file", "key_file"] {
-            if section.text(key).is_empty() {
-                self.say(section, key, "is empty; write a file name");
-            }
-        }
-        let hours = Some(section.whole("ttl_h")).filter(|hours| *hours > 0);
-        PinSettings {
-            file: self.folder.join(section.text("file")),
-            key_file: self.folder.join(section.text("key_file")),
-            digits: u8::try_from(section.whole("digits")).unwrap_or(9),
-            ttl: hours.map(|hours| minutes(hours * 60)),
-            tries_per_call: u8::try_from(section.whole("tries_per_call")).unwrap_or(3),
-            wrong_per_caller_h: u32::try_from(section.whole("wrong_per_caller_h")).unwrap_or(10),
-            wrong_per_trunk_h: u32::try_from(section.whole("wrong_per_trunk_h")).unwrap_or(120),
-            first_digit: Duration::from_secs(section.whole("first_digit_s")),
-            between_digits: Duration::from_secs(section.whole("between_digits_s")),
-        }
-    }
-
-    fn rooms(&mut self, raw: &Raw) -> Option<Rooms> {
-        let usual = room_rules(raw.one("room"), raw.one("room"));
-        let mut named = Vec::new();
-        for section in raw.many("room_policy") {
-            match Pattern::new(section.text("name")) {
-                Some(name) => named.push((name, room_rules(section, raw.one("room")))),
-                None if section.given("name") => {
-                    self.say(section, "name", "is empty; write the room's name, or \"*\" for any");
-                }
-                None => {}
-            }
-        }
-        Some(Rooms { usual, named })
-    }
-
     fn prompts(&mut self, section: &Section) -> Prompts {
         let dir = self.path(section, "dir");
         if let Some(dir) = dir.as_ref().filter(|dir| !dir.is_dir()) {
@@ -492,18 +410,4 @@ impl Judge<'_> {
 
 fn log(section: &Section) -> Log {
     Log { filter: section.text("filter").to_owned(), json: section.text("format") == "json" }
-}
-
-fn room_rules(section: &Section, usual: &Section) -> RoomRules {
-    let from = |key: &str| if section.given(key) { section } else { usual };
-    let policy = RoomPolicy {
-        wait_for_host: from("wait_for_host").flag("wait_for_host"),
-        members_max: count(from("members_max").whole("members_max")),
-        host_wait_max: minutes(from("host_wait_min").whole("host_wait_min")),
-    };
-    let backend = match from("backend").text("backend") {
-        "" => "room",
-        name => name,
-    };
-    RoomRules { policy, backend: backend.to_owned() }
 }

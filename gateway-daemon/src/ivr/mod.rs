@@ -25,7 +25,8 @@ use gateway_core::leg::end_reason::EndReason;
 use gateway_core::media::clip::prompt::PromptId;
 use gateway_core::sip::endpoint::InviteFacts;
 
-use crate::pin::throttle::{CallerBucket, Throttle};
+use crate::pin::handle::SharedThrottle;
+use crate::pin::throttle::{CallerBucket, Cap};
 use crate::pin::{Grant, PinAsk, Refusal, Verdict};
 use policy::{Asking, Policy, Way};
 
@@ -63,6 +64,8 @@ pub struct RefusedPin {
     pub source: Option<std::net::SocketAddr>,
     /// Why.
     pub why: Refusal,
+    /// The cap that this one reached: somebody is locked out from now on.
+    pub reached: Option<Cap>,
 }
 
 /// Answer of the registry: a verdict, or it could not be asked.
@@ -96,7 +99,7 @@ gateway_core::counters! {
 #[derive(Debug)]
 pub struct Ivr {
     policy: Arc<Policy>,
-    throttle: Throttle,
+    throttle: SharedThrottle,
     dialogues: BTreeMap<CallKey, Dialogue>,
     tickets: BTreeMap<u64, CallKey>,
     last_ticket: u64,
@@ -132,9 +135,8 @@ struct Refused {
 }
 
 impl Ivr {
-    /// A dialogue without calls.
-    pub fn new(policy: Arc<Policy>) -> Self {
-        let throttle = Throttle::new(policy.pin.limits);
+    /// A dialogue without calls. Wrong PINs are counted together with those of other doors.
+    pub fn new(policy: Arc<Policy>, throttle: SharedThrottle) -> Self {
         Self {
             policy,
             throttle,
@@ -233,10 +235,9 @@ impl Ivr {
                 vec![Action::Command(Command::End { call, reason: EndReason::NotFound })]
             }
             Way::Ask(asking) => {
-                let withheld = facts.anonymous || facts.caller.reveal().is_empty();
-                let bucket = match withheld {
-                    true => CallerBucket::Anonymous(trunk),
-                    false => CallerBucket::Number(facts.caller.clone()),
+                let bucket = match &asking.caller {
+                    Some(number) => CallerBucket::Number(number.clone()),
+                    None => CallerBucket::Anonymous(trunk),
                 };
                 let dialogue = Dialogue {
                     trunk,
@@ -270,12 +271,14 @@ impl Ivr {
         if end == AnswerEnd::Nothing || typed.reveal().is_empty() {
             return self.on_silence(call);
         }
-        let locked = self.throttle.is_locked(now, dialogue.trunk, &dialogue.bucket);
+        let locked = self.throttle.lock().is_locked(now, dialogue.trunk, &dialogue.bucket);
         self.last_ticket += 1;
         let ticket = self.last_ticket;
         dialogue.step = Step::Checking { ticket, completed: now, locked, refused: None };
         self.tickets.insert(ticket, call);
-        let ask = PinAsk { digits: typed, room: dialogue.asking.room.clone(), spend: !locked };
+        let caller = dialogue.asking.caller.clone();
+        let room = dialogue.asking.room.clone();
+        let ask = PinAsk { digits: typed, room, caller, spend: !locked };
         vec![Action::LookUp { ticket, ask }]
     }
 
@@ -290,13 +293,9 @@ impl Ivr {
     }
 
     fn let_in(&mut self, call: CallKey, grant: Grant) -> Vec<Action> {
-        let Some(mut dialogue) = self.dialogues.remove(&call) else { return Vec::new() };
+        let Some(dialogue) = self.dialogues.remove(&call) else { return Vec::new() };
         self.counters.pins_valid += 1;
-        if let Some(language) = grant.language {
-            dialogue.asking.language = language;
-        }
-        let note = format!("pin:{}", grant.id);
-        let route = self.policy.route(&dialogue.asking, grant.room, grant.role, note);
+        let route = self.policy.granted(&dialogue.asking, grant);
         vec![Action::Command(Command::Route { call, route })]
     }
 
@@ -308,7 +307,7 @@ impl Ivr {
             _ => return Vec::new(),
         };
         dialogue.wrong += 1;
-        self.throttle.count_wrong(now, dialogue.trunk, &dialogue.bucket);
+        let reached = self.throttle.lock().count_wrong(now, dialogue.trunk, &dialogue.bucket);
         match why {
             Refusal::Locked => self.counters.pins_locked += 1,
             _ => self.counters.pins_refused += 1,
@@ -319,6 +318,7 @@ impl Ivr {
             caller: dialogue.caller.clone(),
             source: dialogue.source,
             why,
+            reached,
         })];
         actions.extend(match dialogue.wrong >= self.policy.pin.tries {
             true => self.goodbye(call, &[PromptId::TooManyTries], EndReason::PinRefused),

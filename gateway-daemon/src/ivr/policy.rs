@@ -11,8 +11,9 @@ use gateway_core::sip::endpoint::InviteFacts;
 
 use crate::config::Config;
 use crate::config::number::masked;
+use crate::config::rooms::Label;
 use crate::config::typed::{Did, PinSettings, Rooms};
-use crate::pin::throttle::ThrottleLimits;
+use crate::pin::Grant;
 
 /// The rules of the dialogue.
 #[derive(Clone, Debug)]
@@ -51,8 +52,6 @@ pub struct PinRules {
     pub first_digit: Duration,
     /// Patience between digits.
     pub between_digits: Duration,
-    /// Caps of guessing.
-    pub limits: ThrottleLimits,
 }
 
 /// Where a new call goes.
@@ -75,8 +74,8 @@ pub struct Asking {
     pub room: Option<RoomName>,
     /// Longest call, where the number says so.
     pub length_max: Option<Duration>,
-    /// What others in the room see.
-    pub label: Pii<String>,
+    /// Number of the caller; `None`: withheld.
+    pub caller: Option<Pii<String>>,
     /// Where the rooms of this number are; `None`: as the room says.
     pub backend: Option<String>,
 }
@@ -109,7 +108,7 @@ impl Policy {
             language: did.and_then(|did| did.language).unwrap_or(rules.language),
             room: did.and_then(|did| did.room.clone()),
             length_max: did.and_then(|did| did.length_max),
-            label: label(facts),
+            caller: caller(facts),
             backend: did.and_then(|did| did.backend.clone()),
         };
         if let Some(named) = rules.trusted.then(|| room_header(facts)).flatten() {
@@ -128,16 +127,29 @@ impl Policy {
         }
     }
 
+    /// The route of a caller with a valid PIN.
+    pub fn granted(&self, asking: &Asking, grant: Grant) -> Box<Route> {
+        let note = format!("pin:{}", grant.id);
+        let mut route = self.route(asking, grant.room, grant.role, note);
+        if let Some(owner) = grant.owner {
+            route.label = owner;
+        }
+        if let Some(language) = grant.language {
+            route.language = language;
+        }
+        route
+    }
+
     /// The route of a caller who may enter `room`.
-    pub fn route(&self, asking: &Asking, room: RoomName, role: Role, note: String) -> Box<Route> {
+    fn route(&self, asking: &Asking, room: RoomName, role: Role, note: String) -> Box<Route> {
         let rules = self.rooms.rules(&room);
         Box::new(Route {
             backend: asking.backend.clone().unwrap_or_else(|| rules.backend.clone()),
             policy: rules.policy,
             room,
             role,
-            label: asking.label.clone(),
-            language: asking.language,
+            label: label(rules.label, asking.caller.as_ref()),
+            language: rules.language.unwrap_or(asking.language),
             length_max: asking.length_max,
             note: Some(note),
         })
@@ -155,10 +167,6 @@ impl PinRules {
             tries: pin.tries_per_call,
             first_digit: pin.first_digit,
             between_digits: pin.between_digits,
-            limits: ThrottleLimits {
-                per_caller_h: pin.wrong_per_caller_h,
-                per_trunk_h: pin.wrong_per_trunk_h,
-            },
         }
     }
 }
@@ -171,14 +179,20 @@ fn room_header(facts: &InviteFacts) -> Option<Result<RoomName, ()>> {
     Some(RoomName::new(node).map_err(|_| ()))
 }
 
-/// What others in the room see of a caller: never the whole number.
-fn label(facts: &InviteFacts) -> Pii<String> {
-    let number = facts.caller.reveal();
-    let shown = match facts.anonymous || number.is_empty() {
-        true => "Phone caller".to_owned(),
-        false => format!("Phone caller ({})", masked(number)),
+/// The number of a caller who shows it.
+fn caller(facts: &InviteFacts) -> Option<Pii<String>> {
+    let withheld = facts.anonymous || facts.caller.reveal().is_empty();
+    (!withheld).then(|| facts.caller.clone())
+}
+
+/// What others in the room see of a caller.
+fn label(label: Label, caller: Option<&Pii<String>>) -> Pii<String> {
+    let number = match (label, caller) {
+        (Label::None, _) | (_, None) => return Pii::new("Phone caller".to_owned()),
+        (Label::Full, Some(caller)) => caller.reveal().clone(),
+        (Label::Masked, Some(caller)) => masked(caller.reveal()),
     };
-    Pii::new(shown)
+    Pii::new(format!("Phone caller ({number})"))
 }
 
 /// Header of Jigasi's dialplans: the room a call is for.

@@ -11,6 +11,8 @@ use gateway_core::media::quality::LegReport;
 use slotmap::SlotMap;
 
 use super::*;
+use crate::pin::PinKind;
+use crate::pin::throttle::Throttle;
 
 const CONFIG: &str = r#"
 [[trunk]]
@@ -79,7 +81,10 @@ impl Talk {
     fn with(config: &str) -> Self {
         let config = crate::config::parse("t", config, Path::new("")).expect("valid");
         Self {
-            ivr: Ivr::new(Arc::new(Policy::new(&config))),
+            ivr: Ivr::new(
+                Arc::new(Policy::new(&config)),
+                SharedThrottle::new(Throttle::new(config.pin.limits)),
+            ),
             now: Instant::now(),
             calls: SlotMap::with_key(),
             lookup_takes: Duration::from_millis(1),
@@ -154,7 +159,14 @@ impl Talk {
         let grant = |id: &str, room: &str, role, language| {
             let room = RoomName::new(room).expect("name");
             match ask.room.as_ref().is_none_or(|only| *only == room) {
-                true => Verdict::Valid(Grant { id: id.to_owned(), room, role, language }),
+                true => Verdict::Valid(Grant {
+                    id: id.to_owned(),
+                    room,
+                    role,
+                    kind: PinKind::Guest,
+                    owner: None,
+                    language,
+                }),
                 false => Verdict::Refused(Refusal::OtherRoom),
             }
         };

@@ -8,6 +8,8 @@ use std::path::Path;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
+use gateway_core::base::pii::Pii;
+
 use super::RegistryError;
 
 /// The key. Prints as nothing.
@@ -72,6 +74,24 @@ impl PinKey {
         mac.update(&[0]);
         mac.update(text.as_bytes());
         Tag(mac.finalize().into_bytes().into())
+    }
+
+    /// Digits as they may be told again by whoever has the key: masked with a second hash of their own tag, so that no
+    /// mask serves two PINs. Who has key and database could try out all digits against the tag anyway.
+    pub fn seal(&self, tag: &Tag, digits: &Pii<String>) -> Vec<u8> {
+        self.masked(&tag.0, digits.reveal().as_bytes())
+    }
+
+    /// The digits of [`PinKey::seal`], if they are those of the tag.
+    pub fn unseal(&self, purpose: &str, tag: &[u8], sealed: &[u8]) -> Option<Pii<String>> {
+        let digits = Pii::new(String::from_utf8(self.masked(tag, sealed)).ok()?);
+        self.tag(purpose, digits.reveal()).matches(tag).then_some(digits)
+    }
+
+    fn masked(&self, tag: &[u8], bytes: &[u8]) -> Vec<u8> {
+        let hex: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mask = self.tag("seal", &hex).0;
+        bytes.iter().zip(mask).map(|(byte, mask)| byte ^ mask).collect()
     }
 
     /// The first 64 bits of a keyed hash, as text for records.

@@ -14,7 +14,7 @@ use gateway_core::media::clip::Language;
 
 use super::draw::draw;
 use super::sqlite::SqliteRegistry;
-use super::throttle::{CallerBucket, Throttle, ThrottleLimits};
+use super::throttle::{CallerBucket, Cap, Throttle, ThrottleLimits};
 use super::*;
 use crate::testing::Folder;
 
@@ -41,18 +41,16 @@ fn at(seconds: u64) -> WallClock {
 }
 
 fn tea() -> NewPin {
+    let room = RoomName::new("tea").expect("name");
     NewPin {
-        room: RoomName::new("tea").expect("name"),
-        role: Role::Guest,
         language: Some(Language::Ru),
         expires: Some(at(3_600)),
-        uses_max: None,
-        digits: 9,
+        ..NewPin::new(room, PinKind::Guest, 9)
     }
 }
 
 fn ask(digits: &Pii<String>) -> PinAsk {
-    PinAsk { digits: digits.clone(), room: None, spend: true }
+    PinAsk { digits: digits.clone(), room: None, caller: None, spend: true }
 }
 
 fn refused(verdict: Result<Verdict, RegistryError>) -> Refusal {
@@ -64,51 +62,6 @@ fn refused(verdict: Result<Verdict, RegistryError>) -> Refusal {
 
 fn is_valid(verdict: &Result<Verdict, RegistryError>) -> bool {
     matches!(verdict, Ok(Verdict::Valid(_)))
-}
-
-#[test]
-fn a_pin_opens_its_room_until_it_ends() {
-    let files = Files::new("opens");
-    let mut registry = files.open();
-    let mut rng = Rng::from_number(1);
-    let pin = registry.add(&tea(), at(0), &mut rng).expect("added");
-    let verdict = registry.look_up(&ask(&pin.digits), at(3_599)).expect("works");
-    let Verdict::Valid(grant) = verdict else { panic!("{verdict:?}") };
-    assert_eq!(
-        (grant.room.as_str(), grant.role, grant.language),
-        ("tea", Role::Guest, Some(Language::Ru))
-    );
-    assert_eq!(refused(registry.look_up(&ask(&pin.digits), at(3_600))), Refusal::Expired);
-    let unknown = Pii::new("123456789".to_owned());
-    assert_eq!(refused(registry.look_up(&ask(&unknown), at(0))), Refusal::Unknown);
-    let elsewhere = PinAsk { room: RoomName::new("coffee").ok(), ..ask(&pin.digits) };
-    assert_eq!(refused(registry.look_up(&elsewhere, at(0))), Refusal::OtherRoom);
-}
-
-#[test]
-fn revoked_and_used_up_pins_open_nothing() {
-    let files = Files::new("revoked");
-    let mut registry = files.open();
-    let mut rng = Rng::from_number(2);
-    let pin = registry.add(&tea(), at(0), &mut rng).expect("added");
-    assert!(registry.revoke(&pin.id, at(1)).expect("works"));
-    assert!(!registry.revoke(&pin.id, at(1)).expect("works"), "only once");
-    assert!(!registry.revoke("nobody", at(1)).expect("works"));
-    assert_eq!(refused(registry.look_up(&ask(&pin.digits), at(1))), Refusal::Revoked);
-
-    let twice = NewPin { uses_max: Some(2), ..tea() };
-    let pin = registry.add(&twice, at(0), &mut rng).expect("added");
-    let look = PinAsk { spend: false, ..ask(&pin.digits) };
-    for _ in 0..5 {
-        assert!(is_valid(&registry.look_up(&look, at(1))), "looking alone uses nothing up");
-    }
-    for _ in 0..2 {
-        assert!(is_valid(&registry.look_up(&ask(&pin.digits), at(1))));
-    }
-    assert_eq!(refused(registry.look_up(&ask(&pin.digits), at(1))), Refusal::UsedUp);
-    let all = registry.list().expect("works");
-    let entry = all.iter().find(|entry| entry.id == pin.id).expect("listed");
-    assert_eq!((entry.uses, entry.uses_max), (2, Some(2)));
 }
 
 #[test]
@@ -146,21 +99,6 @@ fn a_lost_or_foreign_key_is_said_and_not_replaced() {
     assert!(error.contains("64 hexadecimal digits"), "{error}");
     fs::write(&files.key, key).expect("written");
     files.open();
-}
-
-#[test]
-fn nobody_gets_the_digits_of_a_pin_that_just_ended() {
-    let files = Files::new("quarantine");
-    let mut registry = files.open();
-    let same = || Rng::from_number(4);
-    let first = registry.add(&tea(), at(0), &mut same()).expect("added");
-    let day = 86_400;
-    let second = registry
-        .add(&NewPin { expires: None, ..tea() }, at(3_600 + day), &mut same())
-        .expect("added");
-    assert_ne!(first.digits, second.digits, "in quarantine: drawn again");
-    let third = registry.add(&tea(), at(3_601 + day), &mut same()).expect("added");
-    assert_eq!(first.digits, third.digits, "a day later the digits are free");
 }
 
 #[test]
@@ -272,9 +210,13 @@ fn tags_match_only_themselves() {
     assert!(!key::PinKey::from_bytes([8; 32]).tag("pin", "918273645").matches(&tag.0));
 }
 
+fn limits() -> ThrottleLimits {
+    ThrottleLimits { per_caller_h: 2, per_anonymous_h: 3, per_trunk_h: 1_000, global_h: 1_000 }
+}
+
 #[test]
 fn locks_double_and_are_forgotten() {
-    let limits = ThrottleLimits { per_caller_h: 2, per_trunk_h: 1_000 };
+    let limits = limits();
     let mut throttle = Throttle::new(limits);
     let caller = CallerBucket::Number(Pii::new("+49".to_owned()));
     let trunk = TrunkId(0);
@@ -296,4 +238,101 @@ fn locks_double_and_are_forgotten() {
         "two quiet days: 15 minutes again"
     );
     assert_eq!(throttle.callers(), 1);
+}
+
+#[test]
+fn each_cap_says_once_that_it_is_reached() {
+    let wide =
+        ThrottleLimits { per_caller_h: 100, per_anonymous_h: 3, per_trunk_h: 5, global_h: 8 };
+    let mut throttle = Throttle::new(wide);
+    let now = Instant::now();
+    let wrong = |throttle: &mut Throttle, trunk: u16, caller: &CallerBucket| {
+        throttle.count_wrong(now, TrunkId(trunk), caller)
+    };
+    let number = CallerBucket::Number(Pii::new("+49".to_owned()));
+    let anonymous = CallerBucket::Anonymous(TrunkId(0));
+    let reached: Vec<_> = (0..3).map(|_| wrong(&mut throttle, 0, &anonymous)).collect();
+    assert_eq!(reached, [None, None, Some(Cap::Anonymous)]);
+    assert!(throttle.is_locked(now, TrunkId(0), &anonymous));
+    assert!(!throttle.is_locked(now, TrunkId(0), &number), "who shows his number is not they");
+    let reached: Vec<_> = (0..2).map(|_| wrong(&mut throttle, 0, &number)).collect();
+    assert_eq!(reached, [None, Some(Cap::Trunk)]);
+    assert!(throttle.is_locked(now, TrunkId(0), &number), "the whole trunk is");
+    assert!(!throttle.is_locked(now, TrunkId(1), &number), "not the other one");
+    let reached: Vec<_> = (0..3).map(|_| wrong(&mut throttle, 1, &number)).collect();
+    assert_eq!(reached, [None, None, Some(Cap::Global)]);
+    assert!(throttle.is_locked(now, TrunkId(7), &CallerBucket::Anonymous(TrunkId(7))));
+    let later = now + Duration::from_secs(3_600);
+    assert!(!throttle.is_locked(later, TrunkId(7), &number), "an hour later it is over");
+}
+
+#[test]
+fn sealed_digits_come_back_with_the_right_key_and_tag_alone() {
+    let key = key::PinKey::from_bytes([7; 32]);
+    let digits = Pii::new("918273645".to_owned());
+    let tag = key.tag("pin", digits.reveal());
+    let sealed = key.seal(&tag, &digits);
+    assert_ne!(sealed, digits.reveal().as_bytes());
+    assert_eq!(key.unseal("pin", &tag.0, &sealed), Some(digits.clone()));
+    let other = key::PinKey::from_bytes([8; 32]);
+    assert_eq!(other.unseal("pin", &tag.0, &sealed), None);
+    assert_eq!(key.unseal("pin", &key.tag("pin", "918273646").0, &sealed), None);
+}
+
+/// A registry as the first version made it: schema 1, with a guest's, a host's and a used-up PIN.
+#[test]
+fn a_registry_of_the_first_version_keeps_its_pins() {
+    let files = Files::new("old");
+    fs::write(&files.key, "07".repeat(32)).expect("written");
+    let key = key::PinKey::from_bytes([7; 32]);
+    let old = rusqlite::Connection::open(&files.file).expect("opens");
+    old.execute_batch(
+        "CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+         CREATE TABLE pins (id TEXT PRIMARY KEY, tag BLOB NOT NULL UNIQUE, room TEXT NOT NULL,
+             host INTEGER NOT NULL, language TEXT, created INTEGER NOT NULL, expires INTEGER,
+             revoked INTEGER, uses_max INTEGER, uses INTEGER NOT NULL DEFAULT 0) STRICT;",
+    )
+    .expect("made");
+    let check = key.tag("key check", "").0;
+    old.execute("INSERT INTO meta VALUES ('key_check', ?1)", [&check[..]]).expect("kept");
+    let now = i64::try_from(at(0).unix.as_secs()).expect("small");
+    for (id, digits, host, uses_max) in
+        [("a", "918273645", 0, None), ("b", "192837465", 1, None), ("c", "121212121", 0, Some(1))]
+    {
+        let tag = key.tag("pin", digits).0;
+        old.execute(
+            "INSERT INTO pins (id, tag, room, host, created, uses_max, uses)
+             VALUES (?1, ?2, 'tea', ?3, ?4, ?5, 1)",
+            rusqlite::params![id, &tag[..], host, now, uses_max],
+        )
+        .expect("kept");
+    }
+    drop(old);
+    for opened in ["migrated", "migrated before"] {
+        let mut registry = files.open();
+        let mut look = |digits: &str| {
+            registry.look_up(&ask(&Pii::new(digits.to_owned())), at(1)).expect("works")
+        };
+        let Verdict::Valid(guest) = look("918273645") else { panic!("{opened}") };
+        assert_eq!((guest.kind, guest.role), (PinKind::Guest, Role::Guest), "{opened}");
+        let Verdict::Valid(host) = look("192837465") else { panic!("{opened}") };
+        assert_eq!((host.kind, host.role), (PinKind::Host, Role::Host), "{opened}");
+        assert_eq!(look("121212121"), Verdict::Refused(Refusal::UsedUp), "{opened}");
+        assert_eq!(registry.list().expect("works").len(), 3);
+    }
+    let mut registry = files.open();
+    let new = NewPin { recalled: true, ..tea() };
+    registry.add(&new, at(0), &mut Rng::from_number(9)).expect("the new columns are there");
+}
+
+#[test]
+fn a_registry_of_a_later_version_is_left_alone() {
+    let files = Files::new("later");
+    files.open();
+    let later = rusqlite::Connection::open(&files.file).expect("opens");
+    later
+        .execute("UPDATE meta SET value = CAST('3' AS BLOB) WHERE name = 'schema'", [])
+        .expect("set");
+    let error = SqliteRegistry::open(&files.file, &files.key).expect_err("refused").to_string();
+    assert!(error.contains("newer weebee") && error.contains("upgrade"), "{error}");
 }

@@ -1,4 +1,5 @@
-//! How guessing is slowed down: wrong PINs are counted per caller and per trunk. The count per call is the dialogue's.
+//! How guessing is slowed down: wrong PINs are counted per caller, per trunk and in all. The count per call is the
+//! dialogue's.
 //!
 //! A number can be forged, so the caller's bucket is never the only one; callers without a number share one per trunk.
 //! Time is monotonic: turning the wall clock unlocks nobody.
@@ -23,8 +24,37 @@ pub enum CallerBucket {
 pub struct ThrottleLimits {
     /// Wrong PINs per caller and hour.
     pub per_caller_h: u32,
+    /// Wrong PINs per hour of all callers of a trunk who show no number.
+    pub per_anonymous_h: u32,
     /// Wrong PINs per trunk and hour.
     pub per_trunk_h: u32,
+    /// Wrong PINs per hour in all.
+    pub global_h: u32,
+}
+
+/// Which of the counts reached its cap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cap {
+    /// One number.
+    Caller,
+    /// Those of a trunk who show no number.
+    Anonymous,
+    /// A trunk.
+    Trunk,
+    /// All of us.
+    Global,
+}
+
+impl Cap {
+    /// Label for logs and metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Anonymous => "anonymous",
+            Self::Trunk => "trunk",
+            Self::Global => "global",
+        }
+    }
 }
 
 /// The counts.
@@ -33,6 +63,7 @@ pub struct Throttle {
     limits: ThrottleLimits,
     callers: BTreeMap<CallerBucket, CallerCount>,
     trunks: BTreeMap<TrunkId, Window>,
+    global: Option<Window>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +84,7 @@ struct CallerCount {
 impl Throttle {
     /// Nobody is locked out.
     pub fn new(limits: ThrottleLimits) -> Self {
-        Self { limits, callers: BTreeMap::new(), trunks: BTreeMap::new() }
+        Self { limits, callers: BTreeMap::new(), trunks: BTreeMap::new(), global: None }
     }
 
     /// Whether PINs of this caller are refused unseen.
@@ -63,19 +94,43 @@ impl Throttle {
             .get(caller)
             .and_then(|count| count.locked_until)
             .is_some_and(|until| now < until);
-        let trunk_locked = self
-            .trunks
-            .get(&trunk)
-            .is_some_and(|window| window.is_open(now) && window.wrong >= self.limits.per_trunk_h);
-        caller_locked || trunk_locked
+        let is_full = |window: &Window, cap| window.is_open(now) && window.wrong >= cap;
+        let trunk = self.trunks.get(&trunk).is_some_and(|it| is_full(it, self.limits.per_trunk_h));
+        let global = self.global.as_ref().is_some_and(|it| is_full(it, self.limits.global_h));
+        caller_locked || trunk || global
     }
 
-    /// Counts a wrong PIN.
-    pub fn count_wrong(&mut self, now: Instant, trunk: TrunkId, caller: &CallerBucket) {
+    /// Counts a wrong PIN. Gives the widest cap that was reached by it: the moment somebody is locked out.
+    pub fn count_wrong(
+        &mut self,
+        now: Instant,
+        trunk: TrunkId,
+        caller: &CallerBucket,
+    ) -> Option<Cap> {
         let fresh = Window { since: now, wrong: 0 };
-        self.trunks.entry(trunk).or_insert(fresh).count(now);
+        let of_all = self.global.get_or_insert(fresh).count(now);
+        let of_trunk = self.trunks.entry(trunk).or_insert(fresh).count(now);
+        let of_caller = self.count_caller(now, caller);
+        if of_all == self.limits.global_h {
+            return Some(Cap::Global);
+        }
+        if of_trunk == self.limits.per_trunk_h {
+            return Some(Cap::Trunk);
+        }
+        of_caller.then_some(match caller {
+            CallerBucket::Number(_) => Cap::Caller,
+            CallerBucket::Anonymous(_) => Cap::Anonymous,
+        })
+    }
+
+    /// Whether he is locked out by it.
+    fn count_caller(&mut self, now: Instant, caller: &CallerBucket) -> bool {
         self.make_room(now, caller);
-        let limit = self.limits.per_caller_h;
+        let limit = match caller {
+            CallerBucket::Number(_) => self.limits.per_caller_h,
+            CallerBucket::Anonymous(_) => self.limits.per_anonymous_h,
+        };
+        let fresh = Window { since: now, wrong: 0 };
         let count = self.callers.entry(caller.clone()).or_insert(CallerCount {
             window: fresh,
             locked_times: 0,
@@ -86,13 +141,14 @@ impl Throttle {
             count.locked_times = 0;
         }
         count.seen = now;
-        count.window.count(now);
-        if count.window.wrong >= limit {
-            let doubled = FIRST_LOCK.saturating_mul(1 << count.locked_times.min(7));
-            count.locked_until = Some(now + doubled.min(LONGEST_LOCK));
-            count.locked_times = count.locked_times.saturating_add(1);
-            count.window = fresh;
+        if count.window.count(now) < limit {
+            return false;
         }
+        let doubled = FIRST_LOCK.saturating_mul(1 << count.locked_times.min(7));
+        count.locked_until = Some(now + doubled.min(LONGEST_LOCK));
+        count.locked_times = count.locked_times.saturating_add(1);
+        count.window = fresh;
+        true
     }
 
     /// Callers that are remembered.
@@ -120,11 +176,13 @@ impl Window {
         now.saturating_duration_since(self.since) < HOUR
     }
 
-    fn count(&mut self, now: Instant) {
+    /// One more; how many there are now.
+    fn count(&mut self, now: Instant) -> u32 {
         if !self.is_open(now) {
             *self = Self { since: now, wrong: 0 };
         }
         self.wrong = self.wrong.saturating_add(1);
+        self.wrong
     }
 }
 

@@ -8,7 +8,7 @@ use gateway_core::base::ids::SiteId;
 use gateway_core::base::pii::Pii;
 use gateway_core::base::time::WallClock;
 use gateway_core::gateway::{GatewayConfig, ROOM_BACKEND};
-use gateway_core::leg::backend::{Backend, RoomPolicy};
+use gateway_core::leg::backend::{Backend, Role, RoomName, RoomPolicy};
 use gateway_core::leg::jitsi::signal::JitsiBackend;
 use gateway_core::leg::jitsi::signal::bridge::{BridgeSessions, TransportKind};
 use gateway_core::leg::jitsi::signal::settings::{JitsiSettings, PhoneIdentity};
@@ -16,9 +16,12 @@ use gateway_core::leg::trunk::signal::{CodecOrder, SdpPolicy};
 use gateway_core::media::clip::{ClipLibrary, Language};
 use gateway_core::sip::endpoint::EndpointConfig;
 use gateway_core::sip::trunk::{Cidr, ListenerConfig, SipTransport, TrunkConfig, UnknownSource};
+use gateway_daemon::config::rooms::Label;
 use gateway_daemon::config::typed::{RoomRules, Rooms};
 use gateway_daemon::ivr::policy::{PinRules, Policy, TrunkRules};
-use gateway_daemon::pin::throttle::ThrottleLimits;
+use gateway_daemon::pin::handle::SharedThrottle;
+use gateway_daemon::pin::throttle::{Throttle, ThrottleLimits};
+use gateway_daemon::pin::{Grant, PinKind, Verdict};
 
 use crate::plan::WorldPlan;
 use crate::plan::meeting::MeetingPlan;
@@ -120,6 +123,9 @@ pub(super) fn policy(plan: &WorldPlan) -> Policy {
             usual: RoomRules {
                 policy: usual,
                 backend: if plan.meeting.is_some() { JITSI } else { ROOM_BACKEND }.to_owned(),
+                mint: Vec::new(),
+                label: Label::Masked,
+                language: None,
             },
             named: Vec::new(),
         },
@@ -128,7 +134,19 @@ pub(super) fn policy(plan: &WorldPlan) -> Policy {
             tries: 3,
             first_digit: Duration::from_secs(10),
             between_digits: Duration::from_secs(5),
-            limits: ThrottleLimits { per_caller_h: 10, per_trunk_h: 100 },
         },
     }
+}
+
+/// Caps that a run may reach.
+pub(super) fn throttle() -> SharedThrottle {
+    let limits =
+        ThrottleLimits { per_caller_h: 10, per_anonymous_h: 10, per_trunk_h: 100, global_h: 1_000 };
+    SharedThrottle::new(Throttle::new(limits))
+}
+
+/// A PIN that opens `room`.
+pub(super) fn valid(room: RoomName, role: Role) -> Verdict {
+    let id = "p1".to_owned();
+    Verdict::Valid(Grant { id, room, role, kind: PinKind::Guest, owner: None, language: None })
 }
