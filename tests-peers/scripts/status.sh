@@ -14,7 +14,8 @@ tell() { # tell NAME VERSION REMEDY
 }
 package() { dpkg-query -W -f '${Version}' "$1" 2>/dev/null || true; }
 
-for pair in sipp:sip-tester prosody:prosody baresip:baresip-core chromium:chromium espeak-ng:espeak-ng sox:sox ip:iproute2; do
+for pair in sipp:sip-tester prosody:prosody baresip:baresip-core chromium:chromium espeak-ng:espeak-ng sox:sox ip:iproute2 psql:postgresql \
+    fail2ban-regex:fail2ban; do
     command="${pair%%:*}"
     version=""
     if command -v "$command" >/dev/null; then version="$(package "${pair#*:}")"; fi

@@ -39,9 +39,21 @@ impl Gateway {
     /// # Panics
     /// As [`Self::start`].
     pub fn start_towards(world: &World, rtp: &str, settings: &str) -> Gateway {
+        Gateway::start_with(world, rtp, "file = \"pins.sqlite\"", settings)
+    }
+
+    /// Like [`Self::start`], with other lines of `[pin]` than those of a registry in a file.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_with_pins(world: &World, pin: &str, settings: &str) -> Gateway {
+        Gateway::start_with(world, "", pin, settings)
+    }
+
+    fn start_with(world: &World, rtp: &str, pin: &str, settings: &str) -> Gateway {
         let folder = world.subfolder("weebee");
         let config = folder.join("weebee.toml");
-        fs::write(&config, configuration(rtp, settings)).expect("the gateway's configuration");
+        fs::write(&config, configuration(rtp, pin, settings)).expect("its configuration");
         let mut command = world.command(binary());
         command.args(["run", "--config"]).arg(&config).current_dir(&folder);
         let process = Process::start("weebee", world.folder(), command);
@@ -72,6 +84,18 @@ impl Gateway {
         digits.map(str::to_owned).unwrap_or_else(|| {
             panic!("weebee pin add: no PIN in {said:?}; {}", String::from_utf8_lossy(&done.stderr))
         })
+    }
+
+    /// Everything the gateway and its commands keep.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The body of `/health`.
+    pub fn health(&self, world: &World) -> Value {
+        let page = "import urllib.request as r;print(r.urlopen('http://127.0.0.1:8788/health').read().decode())";
+        let done = world.command("python3").args(["-c", page]).output().expect("python3 runs");
+        serde_json::from_slice(&done.stdout).unwrap_or_default()
     }
 
     /// A link by which browsers join `room`.
@@ -229,10 +253,10 @@ pub fn binary() -> &'static Path {
     })
 }
 
-fn configuration(rtp: &str, settings: &str) -> String {
+fn configuration(rtp: &str, pin: &str, settings: &str) -> String {
     format!(
         "[rtp]\nports = \"40000-43999\"\n{rtp}\n\
-         [pin]\nfile = \"pins.sqlite\"\nkey_file = \"pins.key\"\n\
+         [pin]\nkey_file = \"pins.key\"\n{pin}\n\
          [http]\nlisten = \"127.0.0.1:8788\"\n\
          [cdr]\nfile = \"cdr.jsonl\"\nrooms = \"name\"\n\
          [sip]\nlisten = [\"udp:127.0.0.1:{SIP_PORT}\", \"tcp:127.0.0.1:{SIP_PORT}\"]\n\

@@ -21,6 +21,10 @@ pub enum Peer {
     Prosody,
     /// C libsrtp with its headers, and a C compiler.
     LibSrtp,
+    /// Debian 12's PostgreSQL.
+    Postgres,
+    /// Debian 12's fail2ban.
+    Fail2ban,
     /// Debian 12's Chromium.
     Chromium,
     /// aiortc in a Python environment of its own.
@@ -45,6 +49,11 @@ impl Peer {
             Peer::Sipp => program_obstacle("sipp"),
             Peer::Prosody => program_obstacle("prosody").or_else(|| program_obstacle("openssl")),
             Peer::LibSrtp => program_obstacle("cc").or_else(libsrtp_obstacle),
+            Peer::Postgres => {
+                let program = crate::postgres::program("postgres");
+                (!program.exists()).then(|| format!("no PostgreSQL: {}", program.display()))
+            }
+            Peer::Fail2ban => program_obstacle("fail2ban-regex"),
             Peer::Chromium => program_obstacle("chromium"),
             Peer::Aiortc => {
                 let stamp = stamp("webrtc");
@@ -73,6 +82,8 @@ impl Peer {
             Peer::Sipp => of_package("sip-tester"),
             Peer::Prosody => of_package("prosody"),
             Peer::LibSrtp => of_package("libsrtp2-dev"),
+            Peer::Postgres => of_package("postgresql"),
+            Peer::Fail2ban => of_package("fail2ban"),
             Peer::Chromium => of_package("chromium"),
             Peer::Aiortc => stamped_version("webrtc"),
             Peer::JavaTransport => stamped_version("java-transport"),
