@@ -36,6 +36,8 @@ use crate::pin;
 use crate::pin::handle::{Pins, Question};
 use crate::pin::key::PinKey;
 use crate::privacy::Shower;
+use crate::rocketchat::service;
+use crate::rocketchat::task::Status;
 use crate::web::guests::{self, Guests};
 
 /// Why the gateway does not start: sentences with remedies.
@@ -56,6 +58,8 @@ pub struct Shared {
     pub shower: Shower,
     /// Wall time of the start.
     pub started: Duration,
+    /// How the workspaces of Rocket.Chat are.
+    pub rocketchat: Vec<Arc<Status>>,
     state: Mutex<State>,
     pins: Pins,
     cdr: Option<CdrWriter>,
@@ -107,7 +111,9 @@ impl Shared {
             let name = self.trunk(trunk);
             format!("trunk {name:?} does not answer OPTIONS; check that its peer runs and knows us")
         });
-        Health { stopped, draining, problems: pins.into_iter().chain(cdr).chain(down).collect() }
+        let chats = self.rocketchat.iter().filter_map(|status| status.seen().trouble);
+        let problems = pins.into_iter().chain(cdr).chain(down).chain(chats).collect();
+        Health { stopped, draining, problems }
     }
 }
 
@@ -152,6 +158,7 @@ impl App {
                 config.http.rooms,
             ),
             started: wall_clock().unix,
+            rocketchat: service::statuses(config),
             state: Mutex::new(State::default()),
             pins,
             cdr,

@@ -17,6 +17,7 @@ pub mod phone;
 pub mod pin;
 pub mod privacy;
 pub mod rest;
+pub mod rocketchat;
 pub mod wall;
 pub mod web;
 

@@ -13,6 +13,8 @@ use gateway_core::gateway::snapshot::GatewaySnapshot;
 
 use crate::cdr::{CdrCounters, direction};
 use crate::ivr::{IvrCounters, RefusedPin};
+use crate::rocketchat::desk::DeskCounters;
+use crate::rocketchat::task::Seen;
 
 /// A metric of the daemon.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +81,13 @@ pub const OWN: &[MetricDecl] = &[
         "PINs refused, by trunk and reason.",
     ),
     own("pin_registry_up", "gauge", "", "1 if the last PIN could be looked up."),
+    own(
+        "rocketchat_up",
+        "gauge",
+        "workspace",
+        "1 if the stream of messages is there, or not wanted.",
+    ),
+    own("rocketchat_meetings_open", "gauge", "workspace", "Meetings with a number and a PIN."),
     own("cdr_up", "gauge", "", "1 if call records reach the disk."),
     own("cdr_lines_waiting", "gauge", "", "Call records that wait for the disk."),
 ];
@@ -178,6 +187,8 @@ pub struct Sample<'a> {
     pub pins_up: bool,
     /// Likewise.
     pub cdr_up: bool,
+    /// Workspaces of Rocket.Chat, by name.
+    pub chats: &'a [(String, Seen)],
     /// Fed by events.
     pub stats: &'a Stats,
     /// Names of the trunks, in the order of their ids.
@@ -194,6 +205,9 @@ pub fn render(sample: &Sample<'_>) -> String {
     }
     sample.ivr.visit(&mut |name, help, value| page.counter(name, help, value));
     sample.cdr.0.visit(&mut |name, help, value| page.counter(name, help, value));
+    let mut chats = DeskCounters::default();
+    sample.chats.iter().for_each(|(_, seen)| chats.add(&seen.counters));
+    chats.visit(&mut |name, help, value| page.counter(name, help, value));
     for metric in OWN {
         page.head(metric.name, metric.kind, metric.help);
         own_values(&mut page, metric.name, sample);
@@ -255,6 +269,16 @@ fn own_values(page: &mut Page, name: &str, sample: &Sample<'_>) {
             }
         }
         "pin_registry_up" => page.value(name, &[], flag(sample.pins_up)),
+        "rocketchat_up" => {
+            for (workspace, seen) in sample.chats {
+                page.value(name, &[("workspace", workspace)], flag(seen.up));
+            }
+        }
+        "rocketchat_meetings_open" => {
+            for (workspace, seen) in sample.chats {
+                page.value(name, &[("workspace", workspace)], seen.open as f64);
+            }
+        }
         "cdr_up" => page.value(name, &[], flag(sample.cdr_up)),
         "cdr_lines_waiting" => page.value(name, &[], sample.cdr.1 as f64),
         other => debug_assert!(false, "{other} is declared and has no value"),

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Brings every real peer onto a Debian 12 machine: host packages, aiortc, the bridge's transport libraries, then both
-# Asterisk chroots side by side.
+# Brings every real peer onto a Debian 12 machine: host packages, aiortc, the bridge's transport libraries, Rocket.Chat's
+# validators, then both Asterisk chroots side by side.
 # Repeatable and quick when everything is cached. WEEBEE_PEERS_DIR moves the cache (default /var/cache/weebee-peers).
 here="$(dirname "$0")"
 . "$here/lib.sh"
@@ -8,6 +8,7 @@ here="$(dirname "$0")"
 sh "$here/install-host.sh"
 sh "$here/install-webrtc.sh"
 sh "$here/install-java-transport.sh"
+sh "$here/install-rocketchat-oracles.sh"
 if [ ! -e "$PEERS_DIR/asterisk16/.weebee-peer" ] || [ ! -e "$PEERS_DIR/asterisk22/.weebee-peer" ]; then
     need_root
 fi

@@ -31,6 +31,8 @@ pub enum Peer {
     Aiortc,
     /// The transport libraries of a Jitsi bridge, and a Java compiler.
     JavaTransport,
+    /// The published parts of Rocket.Chat, from npm: validators, schemas, DDP client; and node.
+    RocketChatOracles,
     /// Jicofo, Jitsi Videobridge and Jitsi's Prosody modules, which no script of ours can bring.
     Jitsi,
     /// The speaker of the test sentences, and sox for sample rates.
@@ -64,6 +66,10 @@ impl Peer {
                 let jars = (!stamp.exists()).then(|| format!("no jars: {}", stamp.display()));
                 program_obstacle("javac").or(jars)
             }
+            Peer::RocketChatOracles => program_obstacle("node").or_else(|| {
+                let stamp = stamp("rocketchat");
+                (!stamp.exists()).then(|| format!("no bundle: {}", stamp.display()))
+            }),
             Peer::Jitsi => program_obstacle("java").or_else(|| crate::jitsi::installed().err()),
             Peer::Speech => program_obstacle("espeak-ng").or_else(|| program_obstacle("sox")),
             Peer::Namespaces => namespace_obstacle(),
@@ -87,6 +93,7 @@ impl Peer {
             Peer::Chromium => of_package("chromium"),
             Peer::Aiortc => stamped_version("webrtc"),
             Peer::JavaTransport => stamped_version("java-transport"),
+            Peer::RocketChatOracles => stamped_version("rocketchat"),
             Peer::Jitsi => of_package("jicofo"),
             Peer::Speech => of_package("espeak-ng"),
             Peer::Namespaces => of_package("iproute2"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use gateway_core::io::xmpp::{Encryption, Transport};
 use gateway_core::leg::jitsi::signal::settings::PhoneIdentity;
 
-use super::Finding;
+use super::{Finding, rocketchat};
 use crate::config::Config;
 use crate::config::browser::Browser;
 use crate::config::jitsi::Jitsi;
@@ -15,6 +15,7 @@ pub fn doubts(config: &Config, now: Duration) -> Vec<Finding> {
     let mut found: Vec<Finding> =
         config.jitsi.iter().flat_map(|jitsi| of_jitsi(jitsi, now)).collect();
     found.extend(config.jitsi.first().and_then(|_| of_media(config)));
+    found.extend(config.rocketchat.iter().flat_map(|it| rocketchat::doubts(config, it)));
     found.extend(config.browser.iter().flat_map(|browser| of_browser(config, browser)));
     found
 }

@@ -6,6 +6,7 @@
 pub mod doubts;
 mod guest;
 pub mod live;
+pub mod rocketchat;
 
 use std::fmt;
 

@@ -52,7 +52,7 @@ pub fn run(arguments: &CheckArguments) -> ExitCode {
 }
 
 /// What is good goes to standard output, complaints to standard error.
-fn show(file: &str, found: &[Finding]) {
+pub(super) fn show(file: &str, found: &[Finding]) {
     for finding in found {
         match finding.weight {
             Weight::Good => println!("{}", finding.shown(file)),

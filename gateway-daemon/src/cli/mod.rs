@@ -1,4 +1,4 @@
-//! The command line: `weebee run | check | config | pin | link | calls | call`. Texts for people go to standard output,
+//! The command line: `weebee run | check | config | pin | link | calls | call | setup`. Texts for people go to standard output,
 //! complaints to standard error. Exit codes: 64 the configuration or command line cannot be used, 1 it did not work.
 
 mod call;
@@ -8,6 +8,7 @@ mod demo;
 mod link;
 mod pin;
 mod run;
+mod setup;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -47,6 +48,9 @@ enum Command {
     Link(link::LinkArguments),
     /// List the live calls of a running gateway.
     Calls(calls::CallsArguments),
+    /// Look at what the gateway works with, say what is missing, and make what can be made.
+    #[command(subcommand)]
+    Setup(setup::SetupCommand),
     /// Call a SIP URI with a test phone and tell how it sounds.
     Call(Box<call::CallArguments>),
 }
@@ -73,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Pin(command) => pin::run(command),
         Command::Link(arguments) => link::run(&arguments),
         Command::Calls(arguments) => calls::run(&arguments),
+        Command::Setup(command) => setup::run(&command),
         Command::Call(arguments) => call::run(&arguments),
     }
 }

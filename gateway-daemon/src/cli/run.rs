@@ -16,6 +16,7 @@ use crate::config::typed::Log;
 use crate::config::{Config, EXIT_BAD_CONFIG};
 use crate::log::LogOut;
 use crate::rest::{self, Guard, Rest};
+use crate::rocketchat::service;
 use crate::web::Web;
 
 /// Arguments of `weebee run`.
@@ -68,13 +69,18 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
         Ok(said) => said,
         Err(error) => return failed(error),
     };
+    let shared = app.shared();
+    let hooks = match service::start(config, &app.handle(), shared.pins(), &shared.rocketchat) {
+        Ok(hooks) => hooks,
+        Err(error) => return failed(error),
+    };
     if let Some((listener, guard)) = http {
         let pin = said.as_ref().map(|said| (demo::room(), said.pin.clone()));
         let web = Web::new(app.handle(), app.shared(), config, pin);
         if let Some(browser) = &config.browser {
             tracing::info!(url = format!("{}/room/NAME", browser.url), "browsers may join");
         }
-        let rest = Rest::new(app.handle(), app.shared()).with_web(web);
+        let rest = Rest::new(app.handle(), app.shared()).with_web(web).with_hooks(hooks);
         tokio::spawn(async move {
             if let Err(error) = rest.serve(listener, guard).await {
                 tracing::error!(%error, "HTTP has ended");

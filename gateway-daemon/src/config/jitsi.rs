@@ -303,7 +303,7 @@ impl Judge<'_> {
         address
     }
 
-    fn trust(&mut self, section: &Section) -> Trust {
+    pub(super) fn trust(&mut self, section: &Section) -> Trust {
         let ca_file = self.path(section, "ca_file");
         if let Some(file) = &ca_file
             && let Err(problem) = tls::certificates(file)
@@ -356,7 +356,12 @@ impl Judge<'_> {
     }
 
     /// The content of a file, or of a variable of the environment.
-    fn secret(&mut self, section: &Section, file: &str, variable: &str) -> Option<Pii<String>> {
+    pub(super) fn secret(
+        &mut self,
+        section: &Section,
+        file: &str,
+        variable: &str,
+    ) -> Option<Pii<String>> {
         let (key, read) = match (self.path(section, file), section.text(variable)) {
             (Some(_), name) if !name.is_empty() => {
                 self.say(section, variable, format!("{file} is given too; remove one of them"));

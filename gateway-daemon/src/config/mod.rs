@@ -11,6 +11,7 @@ pub mod jitsi;
 pub mod number;
 pub mod pins;
 pub mod raw;
+pub mod rocketchat;
 pub mod rooms;
 pub mod schema;
 pub mod trunk;
@@ -103,5 +104,7 @@ pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistakes> 
 
 #[cfg(test)]
 mod jitsi_tests;
+#[cfg(test)]
+mod rocketchat_tests;
 #[cfg(test)]
 mod tests;

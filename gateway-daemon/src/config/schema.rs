@@ -5,6 +5,7 @@
 use super::browser::BROWSER;
 use super::jitsi::JITSI;
 use super::pins::PIN;
+use super::rocketchat::ROCKETCHAT;
 use super::rooms::{ROOM, ROOM_POLICY};
 use super::trunk::TRUNK;
 
@@ -107,8 +108,22 @@ pub(super) const fn whole(min: i64, max: i64, unit: &'static str) -> Kind {
 }
 
 /// All sections, in the order people read them.
-pub const SECTIONS: &[SectionDecl] =
-    &[SIP, TRUNK, RTP, DID, PIN, ROOM, ROOM_POLICY, JITSI, PROMPTS, HTTP, BROWSER, CDR, LOG];
+pub const SECTIONS: &[SectionDecl] = &[
+    SIP,
+    TRUNK,
+    RTP,
+    DID,
+    PIN,
+    ROOM,
+    ROOM_POLICY,
+    JITSI,
+    ROCKETCHAT,
+    PROMPTS,
+    HTTP,
+    BROWSER,
+    CDR,
+    LOG,
+];
 
 const SIP: SectionDecl = SectionDecl {
     name: "sip",

@@ -49,8 +49,11 @@ fn commented_examples_are_valid_too() {
             _ => format!("{line}\n"),
         })
         .collect();
-    let config = judge(&all).expect("the examples are valid");
-    assert_eq!((config.dids.len(), config.rooms.named.len()), (1, 1));
+    let folder = crate::testing::Folder::new("examples");
+    std::fs::write(folder.path().join("rocketchat.token"), "the token of a bot").expect("a token");
+    let config = parse("weebee.toml", &all, folder.path()).expect("the examples are valid");
+    // A workspace brings a rule for the rooms of its calls.
+    assert_eq!((config.dids.len(), config.rooms.named.len(), config.rocketchat.len()), (1, 2, 1));
 }
 
 #[test]

@@ -16,12 +16,14 @@ use super::jitsi::Jitsi;
 use super::number::Pattern;
 pub use super::pins::PinSettings;
 use super::raw::{Raw, Section};
+use super::rocketchat::RocketChat;
 pub use super::rooms::{RoomRules, Rooms};
 use super::trunk::Trunk;
 use super::values::{
     advertised_ip, conference_addresses, count, language, listener, minutes, ports, room_name,
     showing, socket_address,
 };
+use crate::rocketchat::Origin;
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ pub struct Config {
     pub rooms: Rooms,
     /// `[[conference.jitsi]]`, in the order of their sites.
     pub jitsi: Vec<Jitsi>,
+    /// `[[rocketchat]]`.
+    pub rocketchat: Vec<RocketChat>,
     /// `[prompts]`.
     pub prompts: Prompts,
     /// `[http]`.
@@ -171,8 +175,11 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
     let http = judge.http(raw.one("http"));
     let browser = judge.browser(raw);
     let jitsi = judge.conferences(raw);
+    let rocketchat = judge.workspaces(raw);
     let prompts = judge.prompts(raw.one("prompts"));
     judge.together(raw);
+    let rooms = rooms.zip(rocketchat.as_ref());
+    let rooms = rooms.map(|(rooms, workspaces)| with_workspaces(rooms, workspaces));
     Some(Config {
         sip: sip?,
         trunks: trunks.into_iter().collect::<Option<_>>()?,
@@ -181,6 +188,7 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
         pin: pin?,
         rooms: rooms?,
         jitsi: jitsi?,
+        rocketchat: rocketchat?,
         prompts,
         http: http?,
         browser: browser?,
@@ -406,6 +414,17 @@ impl Judge<'_> {
             self.say(pin, "key_file", "is the same file as `file`; write another name");
         }
     }
+}
+
+/// Rooms of a workspace's calls are on its Jitsi, where no `[[room_policy]]` says otherwise.
+fn with_workspaces(mut rooms: Rooms, workspaces: &[RocketChat]) -> Rooms {
+    for workspace in workspaces {
+        let Origin { prefix, suffix, .. } = &workspace.origin;
+        let backend = workspace.jitsi.clone();
+        let rules = RoomRules { backend, ..rooms.usual.clone() };
+        rooms.named.extend(Pattern::new(&format!("{prefix}*{suffix}")).map(|name| (name, rules)));
+    }
+    rooms
 }
 
 fn log(section: &Section) -> Log {

@@ -13,6 +13,7 @@ use gateway_core::sip::trunk::{ListenerConfig, SipTransport, UnknownSource};
 use super::OWN;
 use crate::cdr::CdrCounters;
 use crate::ivr::IvrCounters;
+use crate::rocketchat::desk::DeskCounters;
 
 /// Name and help of each counter of the core: asked of one that runs for a moment on a loopback port of the system's
 /// choice, so that none can be forgotten.
@@ -71,8 +72,9 @@ pub fn reference_page(core: &[(String, String)]) -> String {
     let mut see = |name: &str, help: &str, _: u64| daemon.push((name.to_owned(), help.to_owned()));
     IvrCounters::default().visit(&mut see);
     CdrCounters::default().visit(&mut see);
+    DeskCounters::default().visit(&mut see);
     for (title, counters) in
-        [("PINs and call records", &daemon[..]), ("SIP, calls and sound", core)]
+        [("PINs, call records and Rocket.Chat", &daemon[..]), ("SIP, calls and sound", core)]
     {
         out.push_str(&format!(
             "\n## {title}: counters since the start\n\n| metric | meaning |\n|---|---|\n"

@@ -22,6 +22,7 @@ fn page(stats: &Stats) -> String {
         cdr: (CdrCounters::default(), 4),
         pins_up: true,
         cdr_up: false,
+        chats: &[("chat".to_owned(), Seen { up: true, open: 2, ..Seen::default() })],
         stats,
         trunks: &["pb\"x".to_owned()],
         started: 1.5,

@@ -36,12 +36,13 @@ pub struct Rest {
     handle: GatewayHandle,
     shared: Arc<Shared>,
     web: Option<Web>,
+    hooks: Router,
 }
 
 impl Rest {
     /// Pages of a running gateway.
     pub fn new(handle: GatewayHandle, shared: Arc<Shared>) -> Self {
-        Self { handle, shared, web: None }
+        Self { handle, shared, web: None, hooks: Router::new() }
     }
 
     /// With the page for browsers, which has a guard of its own.
@@ -49,10 +50,15 @@ impl Rest {
         Self { web, ..self }
     }
 
+    /// With doors that others knock at with secrets of their own.
+    pub fn with_hooks(self, hooks: Router) -> Self {
+        Self { hooks, ..self }
+    }
+
     /// Answers requests on `listener` for ever.
     pub async fn serve(self, listener: TcpListener, guard: Guard) -> std::io::Result<()> {
         let guard = Arc::new(guard);
-        let web = self.web.clone().map(Web::router).unwrap_or_default();
+        let web = self.web.clone().map(Web::router).unwrap_or_default().merge(self.hooks.clone());
         let pages = Router::new()
             .route("/health", get(health))
             .route("/metrics", get(metrics_page))
@@ -111,6 +117,8 @@ async fn metrics_page(State(rest): State<Rest>) -> Result<Response, Response> {
         counters.iter().map(|counter| (counter.name, counter.help, counter.value)).collect();
     let (pins, cdr) = rest.shared.troubles();
     let state = rest.shared.state();
+    let chats = rest.shared.rocketchat.iter().map(|it| (it.name.clone(), it.seen()));
+    let chats: Vec<_> = chats.collect();
     let page = metrics::render(&Sample {
         snapshot: &snapshot,
         counters: &counters,
@@ -118,6 +126,7 @@ async fn metrics_page(State(rest): State<Rest>) -> Result<Response, Response> {
         cdr: rest.shared.cdr_counters(),
         pins_up: pins.is_none(),
         cdr_up: cdr.is_none(),
+        chats: &chats,
         stats: &state.stats,
         trunks: &rest.shared.trunks,
         started: rest.shared.started.as_secs_f64(),
