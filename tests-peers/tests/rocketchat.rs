@@ -24,6 +24,9 @@ const FOLDER: &str = "WEEBEE_ROCKETCHAT_FOLDER";
 const CHAT_PORT: u16 = 3000;
 const HTTP_PORT: u16 = 8788;
 const TOKEN: &str = "token-of-the-dial-in-bot-0123456789abcdefgh";
+/// Its secret part, and the whole.
+const INCOMING: (&str, &str) =
+    ("token-of-the-incoming-hook", "http://127.0.0.1:3000/hooks/hook1/token-of-the-incoming-hook");
 const HOOK_TOKEN: &str = "token-of-the-webhook-0123456789";
 /// As docs/rocketchat.md promises.
 const REPLY_WITHIN: Duration = Duration::from_secs(2);
@@ -64,6 +67,7 @@ fn inside() {
     people_are_answered_alone(&standin);
     a_webhook_is_answered(&standin);
     others_stay_plain(&standin);
+    the_incoming_webhook_stands_in(&standin);
     the_line_comes_back(&standin);
     the_end_is_told(&standin, &gateway, &prosody, &room);
     setup_says_what_is_there(&standin, &gateway);
@@ -71,7 +75,9 @@ fn inside() {
     let log = gateway.process.output();
     let pins = standin.pins();
     assert!(!pins.is_empty());
-    for secret in [TOKEN, HOOK_TOKEN, CHATTER].into_iter().chain(pins.iter().map(String::as_str)) {
+    for secret in
+        [TOKEN, HOOK_TOKEN, INCOMING.0, CHATTER].into_iter().chain(pins.iter().map(String::as_str))
+    {
         assert!(!log.contains(secret), "in the log: {secret}");
     }
     standin.process.stop();
@@ -167,6 +173,20 @@ fn others_stay_plain(standin: &Standin) {
     std::thread::sleep(Duration::from_millis(500));
     assert!(calls.iter().all(|call| standin.replies(call).is_empty()));
     println!("  calls of another prefix, host or provider stay plain");
+}
+
+/// The bot may not write, as in a room that is read-only for it.
+fn the_incoming_webhook_stands_in(standin: &Standin) {
+    for what in ["chat.sendMessage", "chat.update"] {
+        standin.post("refuse", &json!({ "what": what, "status": 400 }));
+    }
+    let call = standin.post("start", &json!({}));
+    let reply = wait_until(Duration::from_secs(10), || standin.reply_to(&call));
+    assert_eq!(reply.map(|text| links_of(&text).len()), Some(1), "a reply by the webhook");
+    for what in ["chat.sendMessage", "chat.update"] {
+        standin.post("refuse", &json!({ "what": what, "status": 0 }));
+    }
+    println!("  bot refused -> reply by the incoming webhook");
 }
 
 fn the_line_comes_back(standin: &Standin) {
@@ -397,7 +417,9 @@ impl Weebee {
     fn start(folder: &Path, prosody: &Prosody, name: &str) -> Self {
         let folder = folder.join(name);
         std::fs::create_dir_all(&folder).expect("a folder for the gateway");
-        for (file, secret) in [("chat.token", TOKEN), ("hook.token", HOOK_TOKEN)] {
+        for (file, secret) in
+            [("chat.token", TOKEN), ("hook.token", HOOK_TOKEN), ("incoming.url", INCOMING.1)]
+        {
             std::fs::write(folder.join(file), secret).expect("a token");
         }
         let authority = prosody.authority();
@@ -426,6 +448,7 @@ token_file = "chat.token"
 hosts = ["meet.test"]
 numbers = ["+62 21 1234 5678"]
 webhook_token_file = "hook.token"
+incoming_webhook_file = "incoming.url"
 [log]
 filter = "debug"
 "#,

@@ -105,6 +105,13 @@ pub(super) const ROCKETCHAT: SectionDecl = SectionDecl {
             "File with the token of an outgoing webhook of the workspace to POST /rocketchat/NAME. Empty: none.",
         ),
         key(
+            "incoming_webhook_file",
+            Kind::Text,
+            r#""""#,
+            "File with the URL of an incoming webhook of the workspace, with \"override destination channel\": writes \
+             where the bot may not. Such a reply cannot be changed; a second one says the end.",
+        ),
+        key(
             "ca_file",
             Kind::Text,
             r#""""#,
@@ -175,6 +182,8 @@ pub struct RocketChat {
     pub words: Words,
     /// Token of its outgoing webhook.
     pub webhook_token: Option<Pii<String>>,
+    /// Path of its incoming webhook.
+    pub incoming_webhook: Option<Pii<String>>,
     /// Rules of calls out, and the trunk that carries them.
     pub call_me: Option<(CallMe, String)>,
 }
@@ -241,6 +250,7 @@ impl Judge<'_> {
         let words = self.words(section);
         let trust = self.trust(section);
         let webhook_token = self.webhook(section, raw);
+        let incoming_webhook = self.incoming_webhook(section);
         let call_me = self.call_me(section, raw);
         (self.mistakes.entries.len() == before).then_some(())?;
         Some(RocketChat {
@@ -259,6 +269,7 @@ impl Judge<'_> {
             on_end: if section.text("on_end") == "delete" { OnEnd::Delete } else { OnEnd::Edit },
             words,
             webhook_token,
+            incoming_webhook,
             call_me,
         })
     }
@@ -367,6 +378,23 @@ impl Judge<'_> {
             self.say(section, "listen", what);
         }
         token
+    }
+
+    /// The path of its URL: it is on the workspace, and a secret.
+    fn incoming_webhook(&mut self, section: &Section) -> Option<Pii<String>> {
+        let url = self.secret(section, "incoming_webhook_file", "")?;
+        let path = url.reveal().find("/hooks/").and_then(|at| url.reveal().get(at..));
+        let legal = |path: &&str| {
+            path.split('/').filter(|part| !part.is_empty()).count() == 3
+                && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_".contains(&byte))
+        };
+        let path = path.filter(legal).map(|path| Pii::new(path.to_owned()));
+        if path.is_none() {
+            let what =
+                "holds no address of an incoming webhook: https://chat.example.org/hooks/ID/TOKEN";
+            self.say(section, "incoming_webhook_file", what);
+        }
+        path
     }
 
     fn call_me(&mut self, section: &Section, raw: &Raw) -> Option<(CallMe, String)> {

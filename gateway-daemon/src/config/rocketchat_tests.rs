@@ -80,6 +80,7 @@ fn each_mistake_is_named_with_its_remedy() {
         ("command = \"!callme\"\n", "the same word"),
         ("listen = \"webhook\"\n", "add webhook_token_file"),
         ("webhook_token_file = \"short.token\"\n", "shorter than 16"),
+        ("incoming_webhook_file = \"short.token\"\n", "no address of an incoming webhook"),
         ("callme = true\n", "there is no [[trunk]] named"),
         ("callme = true\ncallme_trunk = \"t\"\n", "has no `peer`"),
         ("callme = true\n", "which numbers may be called"),

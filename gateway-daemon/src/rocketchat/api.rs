@@ -73,6 +73,26 @@ pub enum Api {
         /// Room.
         room: Id,
     },
+    /// Writes under a message by the workspace's incoming webhook, whose path is a secret. It tells no id of the message.
+    HookReply {
+        /// `/hooks/ID/TOKEN`.
+        hook: Pii<String>,
+        /// Room.
+        room: Id,
+        /// The message above.
+        thread: Id,
+        /// Text.
+        text: Pii<String>,
+    },
+    /// Writes to one user alone by it.
+    HookTell {
+        /// `/hooks/ID/TOKEN`.
+        hook: Pii<String>,
+        /// His name.
+        username: Pii<String>,
+        /// Text.
+        text: Pii<String>,
+    },
     /// A user with his roles.
     User(Id),
     /// Makes an outgoing webhook.
@@ -143,6 +163,18 @@ impl Api {
                     "roomId": room.as_str(), "msgId": message.as_str(), "text": text.reveal(), "previewUrls": [],
                 }),
             ),
+            Self::HookReply { hook, room, thread, text } => Request {
+                path: hook.reveal().clone(),
+                body: Some(json!({
+                    "roomId": room.as_str(), "tmid": thread.as_str(), "text": text.reveal(), "parseUrls": false,
+                })),
+            },
+            Self::HookTell { hook, username, text } => Request {
+                path: hook.reveal().clone(),
+                body: Some(json!({
+                    "channel": format!("@{}", username.reveal()), "text": text.reveal(), "parseUrls": false,
+                })),
+            },
             Self::Delete { message, room } => {
                 post("chat.delete", json!({ "roomId": room.as_str(), "msgId": message.as_str() }))
             }

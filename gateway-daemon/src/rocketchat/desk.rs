@@ -48,6 +48,8 @@ pub struct DeskSettings {
     pub words: Words,
     /// Who may be called, where calls out are allowed at all.
     pub call_me: Option<CallMe>,
+    /// Path of the workspace's incoming webhook, for rooms where the bot may not write.
+    pub hook: Option<Pii<String>>,
     /// Makes the ids of our replies, so that the same call has the same reply after a restart.
     pub key: PinKey,
 }

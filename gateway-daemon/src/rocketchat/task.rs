@@ -173,6 +173,7 @@ pub fn start(
         on_end: config.on_end,
         words: config.words.clone(),
         call_me: config.call_me.as_ref().map(|(rules, _)| rules.clone()),
+        hook: config.incoming_webhook.clone(),
         key: helpers.key.clone(),
     };
     status.set(|seen| seen.up = !config.stream);

@@ -59,14 +59,20 @@ pub(super) enum Shown {
     Nothing,
     /// Perhaps something of before our start: writing was refused.
     Perhaps,
+    /// Nothing of ours, or of an earlier run: the meeting was found, not heard.
+    Unknown,
     /// Number and PIN.
     Open,
     /// That it is over.
     Closed,
     /// Editing was refused.
     Stuck,
-    /// Writing was refused for good.
+    /// Writing was refused: the incoming webhook may.
     Refused,
+    /// Number and PIN, written by the incoming webhook: it cannot be changed.
+    ByHook,
+    /// There is no way to write there.
+    NoWay,
 }
 
 /// A request for a meeting.
@@ -78,6 +84,9 @@ pub(super) enum Step {
     Reshow,
     Close,
     Remove,
+    HookReply,
+    HookClose,
+    CloseOld,
 }
 
 /// Where a user is told.
@@ -98,7 +107,8 @@ impl Meeting {
     /// Found by asking; it may have ended long ago.
     pub fn found(now: Instant, record: &CallRecord) -> Self {
         let message = record.message.clone();
-        Self { message, ..Self::new(now, record.call.clone(), record.room.clone()) }
+        let new = Self::new(now, record.call.clone(), record.room.clone());
+        Self { message, shown: Shown::Unknown, ..new }
     }
 
     fn new(now: Instant, call: Id, chat_room: Id) -> Self {
@@ -145,7 +155,8 @@ impl Meeting {
             }
             Presence::Gone => {
                 let gone = now.saturating_duration_since(*self.gone_since.get_or_insert(now));
-                if self.seen_live && gone >= GONE_FOR {
+                // A call that was found may have ended while nobody looked.
+                if (self.seen_live || !self.confirmed) && gone >= GONE_FOR {
                     self.end();
                 }
                 false

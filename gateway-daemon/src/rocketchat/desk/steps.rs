@@ -40,7 +40,8 @@ impl Desk {
             return;
         }
         meeting.retry_at = None;
-        let Some(step) = wanted(meeting, announce, self.settings.on_end) else { return };
+        let has_hook = self.settings.hook.is_some();
+        let Some(step) = wanted(meeting, announce, self.settings.on_end, has_hook) else { return };
         meeting.step = Some(step);
         self.ask(call, step);
     }
@@ -63,11 +64,22 @@ impl Desk {
                 Api::Reply { message: reply, room, thread, text: open }
             }
             Step::Reshow => Api::Edit { message: reply, room, text: open },
-            Step::Close => {
+            Step::Close | Step::CloseOld => {
                 let text = Pii::new(words::closed(self.settings.language));
                 Api::Edit { message: reply, room, text }
             }
             Step::Remove => Api::Delete { message: reply, room },
+            Step::HookReply | Step::HookClose => {
+                let closed = || Pii::new(words::closed(self.settings.language));
+                let text = if step == Step::HookReply { open } else { closed() };
+                let thread = meeting.message.clone().unwrap_or_else(|| reply.clone());
+                Api::HookReply {
+                    hook: self.settings.hook.clone().unwrap_or_default(),
+                    room,
+                    thread,
+                    text,
+                }
+            }
         };
         let ticket = self.ticket(Waiting::Step(call.clone()));
         self.orders.push_back(Order::Ask { ticket, api });
@@ -110,17 +122,21 @@ impl Desk {
                     None => self.foreign(call, "its record cannot be read"),
                 }
             }
-            Step::Reply | Step::Reshow => {
+            Step::Reply | Step::Reshow | Step::HookReply => {
                 self.counters.rocketchat_replies_shown += 1;
                 let Some(meeting) = self.meetings.get_mut(call) else { return };
-                meeting.shown = Shown::Open;
+                meeting.shown = if step == Step::HookReply { Shown::ByHook } else { Shown::Open };
                 let ms = now.saturating_duration_since(meeting.since).as_millis();
                 tracing::info!(%call, room = %meeting.chat_room, ms, "number and PIN shown in Rocket.Chat");
             }
-            Step::Close | Step::Remove => {
+            Step::Close | Step::Remove | Step::HookClose | Step::CloseOld => {
                 self.counters.rocketchat_replies_closed += 1;
                 let Some(meeting) = self.meetings.get_mut(call) else { return };
-                meeting.shown = if step == Step::Remove { Shown::Nothing } else { Shown::Closed };
+                meeting.shown = match step {
+                    Step::Remove => Shown::Nothing,
+                    Step::HookClose => Shown::Refused,
+                    _ => Shown::Closed,
+                };
                 tracing::info!(%call, "reply in Rocket.Chat closed");
             }
             Step::Mint => {}
@@ -134,16 +150,21 @@ impl Desk {
             // 400 `invalid-params`: no such call, or no access to its room.
             Step::Read => return self.foreign(call, why),
             // A reply with this id may be there from before a restart.
-            Step::Reply if meeting.shown == Shown::Nothing => (Shown::Perhaps, None),
+            Step::Reply if matches!(meeting.shown, Shown::Nothing | Shown::Unknown) => {
+                (Shown::Perhaps, None)
+            }
+            // There was none.
+            Step::CloseOld => (Shown::Nothing, None),
             Step::Close => (Shown::Stuck, None),
             Step::Remove => (
-                Shown::Refused,
+                Shown::NoWay,
                 Some(format!(
                     "a closed reply in room {room} can be neither edited nor deleted ({why}); allow editing of messages"
                 )),
             ),
-            Step::Reply | Step::Reshow => (
-                Shown::Refused,
+            Step::Reply | Step::Reshow if self.settings.hook.is_some() => (Shown::Refused, None),
+            Step::Reply | Step::Reshow | Step::HookReply | Step::HookClose => (
+                Shown::NoWay,
                 Some(format!(
                     "no reply in room {room} ({why}); invite the bot there, and allow threads"
                 )),
@@ -261,6 +282,12 @@ impl Desk {
         let wait = match answer {
             Ok(_) => return,
             Err(ApiFailure::Refused(why)) => {
+                if let (Some(hook), Api::Tell { username, text }) =
+                    (self.settings.hook.clone(), &api)
+                {
+                    let (username, text) = (username.clone(), text.clone());
+                    return self.try_to_tell(Api::HookTell { hook, username, text }, 1);
+                }
                 let what = format!(
                     "a user cannot be answered in private ({why}); give the bot the permission create-d"
                 );
@@ -296,7 +323,7 @@ impl Desk {
 }
 
 /// The next request of a meeting, if it needs one.
-fn wanted(meeting: &Meeting, announce: bool, on_end: OnEnd) -> Option<Step> {
+fn wanted(meeting: &Meeting, announce: bool, on_end: OnEnd, has_hook: bool) -> Option<Step> {
     match &meeting.facts {
         Facts::Unknown => return Some(Step::Read),
         Facts::Foreign => return None,
@@ -309,16 +336,23 @@ fn wanted(meeting: &Meeting, announce: bool, on_end: OnEnd) -> Option<Step> {
                 OnEnd::Delete => Step::Remove,
             }),
             Shown::Stuck => Some(Step::Remove),
+            Shown::ByHook => Some(Step::HookClose),
+            Shown::Unknown if announce => Some(Step::CloseOld),
             _ => None,
         };
     }
-    let show = announce && meeting.confirmed && meeting.message.is_some();
+    let may_write = match meeting.shown {
+        Shown::NoWay => false,
+        Shown::Refused => has_hook,
+        _ => true,
+    };
+    let show = announce && meeting.confirmed && meeting.message.is_some() && may_write;
     if meeting.pin.is_none() {
-        return ((show && meeting.shown != Shown::Refused) || !meeting.askers.is_empty())
-            .then_some(Step::Mint);
+        return (show || !meeting.askers.is_empty()).then_some(Step::Mint);
     }
     match meeting.shown {
-        Shown::Nothing if show => Some(Step::Reply),
+        Shown::Nothing | Shown::Unknown if show => Some(Step::Reply),
+        Shown::Refused if show => Some(Step::HookReply),
         Shown::Perhaps | Shown::Closed | Shown::Stuck if show => Some(Step::Reshow),
         _ => None,
     }

@@ -37,6 +37,7 @@ fn settings() -> DeskSettings {
         on_end: OnEnd::Edit,
         words: Words { dial_in: "!dialin".to_owned(), call_me: "!callme".to_owned() },
         call_me: None,
+        hook: None,
         key: PinKey::from_bytes([7; 32]),
     }
 }
@@ -292,6 +293,49 @@ fn a_room_the_bot_may_not_write_in_is_told_to_the_owner_and_left() {
 }
 
 #[test]
+fn where_the_bot_may_not_write_the_incoming_webhook_does() {
+    let hook = Some(Pii::new("/hooks/id/secret-of-the-hook".to_owned()));
+    let mut bench = Bench::new(DeskSettings { hook, ..settings() });
+    let refused = || ApiFailure::Refused("error-not-allowed".to_owned());
+    bench.refuse =
+        ["chat.sendMessage", "chat.update", "chat.postMessage"].map(|it| (it, refused())).into();
+    bench.starts();
+    let Some(Api::HookReply { thread, text, .. }) = bench.sent.last() else {
+        panic!("{:?}", bench.sent)
+    };
+    assert!(thread.as_str() == "message1" && text.reveal().contains("482 913 075"));
+    assert!(!format!("{:?}", bench.sent).contains("secret-of-the-hook"));
+    assert_eq!(bench.desk.trouble(), None, "it works");
+    bench.seen();
+    bench.asks("a1", false, Wish::DialIn);
+    assert!(matches!(bench.sent.last(), Some(Api::HookTell { .. })), "{:?}", bench.sent);
+    bench.room_is(Presence::Live).seen();
+    // What was written by a webhook cannot be changed: a second message says the end.
+    bench
+        .desk
+        .meeting_over(bench.now, &RoomName::new(&format!("rocketchat{CALL}")).expect("a name"));
+    bench.settle();
+    let Some(Api::HookReply { text, .. }) = bench.sent.last() else { panic!("{:?}", bench.sent) };
+    assert!(text.reveal().contains("over"));
+    bench.seen();
+    bench.passes(Duration::from_secs(600));
+    assert_eq!(bench.seen(), [""; 0], "once");
+    bench.room_is(Presence::Live);
+    assert!(
+        matches!(bench.sent.last(), Some(Api::HookReply { .. })),
+        "open again: {:?}",
+        bench.sent
+    );
+    bench.refuse.push(("hooks", refused()));
+    let mut closed =
+        Bench::new(DeskSettings { hook: bench.desk.settings.hook.clone(), ..settings() });
+    closed.refuse.clone_from(&bench.refuse);
+    closed.starts().passes(Duration::from_secs(600));
+    assert!(closed.desk.trouble().is_some_and(|text| text.contains("invite the bot")));
+    assert!(closed.sent.len() < 6, "no storm: {:?}", closed.sent);
+}
+
+#[test]
 fn limits_are_waited_for() {
     let mut bench = Bench::new(settings());
     bench.refuse = vec![("video-conference.info", ApiFailure::Limited(30_000))];
@@ -438,6 +482,24 @@ fn what_started_during_an_outage_is_found_and_shown_when_it_goes_on() {
     assert_eq!(bench.seen(), ["rooms.get", "video-conference.list"], "not shown: it may be over");
     bench.room_is(Presence::Live);
     assert_eq!(bench.seen(), ["chat.sendMessage"]);
+}
+
+#[test]
+fn a_reply_of_an_earlier_run_is_closed_when_its_meeting_ended_meanwhile() {
+    for refused in [false, true] {
+        let mut bench = Bench::new(settings());
+        if refused {
+            // There was no reply.
+            bench.refuse = vec![("chat.update", ApiFailure::Refused("no such message".to_owned()))];
+        }
+        bench.desk.line_up("2026-11-21T00:00:00Z".to_owned());
+        bench.settle().passes(Duration::from_secs(1)).seen();
+        bench.room_is(Presence::Gone).passes(Duration::from_secs(21)).room_is(Presence::Gone);
+        assert!(bench.texts()[0].contains("over"), "{:?}", bench.texts());
+        assert_eq!(bench.seen(), ["chat.update"], "refused: {refused}");
+        bench.passes(Duration::from_secs(600)).room_is(Presence::Gone);
+        assert_eq!((bench.seen(), bench.desk.trouble()), (Vec::new(), None));
+    }
 }
 
 #[test]
