@@ -4,6 +4,7 @@
 
 mod doors;
 mod faults;
+mod figures;
 mod inside;
 mod stage;
 mod trunk;

@@ -76,6 +76,7 @@ impl Leg {
     }
 
     fn session_said(&mut self, now: Instant, event: SessionEvent) {
+        debug!(leg = %self.key, ?event, "session");
         match event {
             SessionEvent::Invited { starts_muted } => {
                 self.timers.clear(Timer::Invitation);
