@@ -9,6 +9,7 @@ pub mod cdr;
 pub mod check;
 pub mod cli;
 pub mod config;
+pub mod dial_in;
 pub mod health;
 pub mod ivr;
 pub mod log;

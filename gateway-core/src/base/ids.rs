@@ -82,6 +82,8 @@ small_id!(/// A trunk: its position in the configuration.
 impl TrunkId {
     /// Stands where a trunk does for calls that come from browsers: no trunk has this position.
     pub const BROWSERS: Self = Self(u16::MAX);
+    /// Stands where a trunk does for PINs that are asked about over HTTP: no trunk has this position either.
+    pub const PAGES: Self = Self(u16::MAX - 1);
 }
 
 small_id!(/// A SIP listener (address, transport): its position in the configuration.

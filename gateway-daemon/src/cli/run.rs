@@ -14,6 +14,7 @@ use super::{failed, load};
 use crate::app::App;
 use crate::config::typed::Log;
 use crate::config::{Config, EXIT_BAD_CONFIG};
+use crate::dial_in::DialIn;
 use crate::log::LogOut;
 use crate::rest::{self, Guard, Rest};
 use crate::rocketchat::service;
@@ -80,7 +81,10 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
         if let Some(browser) = &config.browser {
             tracing::info!(url = format!("{}/room/NAME", browser.url), "browsers may join");
         }
-        let rest = Rest::new(app.handle(), app.shared()).with_web(web).with_hooks(hooks);
+        let shared = app.shared();
+        let dial_in = DialIn::new(config, shared.pins().clone(), Some(app.handle()));
+        let hooks = hooks.merge(dial_in.map(DialIn::router).unwrap_or_default());
+        let rest = Rest::new(app.handle(), shared).with_web(web).with_hooks(hooks);
         tokio::spawn(async move {
             if let Err(error) = rest.serve(listener, guard).await {
                 tracing::error!(%error, "HTTP has ended");

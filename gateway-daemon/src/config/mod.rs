@@ -6,6 +6,7 @@
 //! instead, before any socket opens. Relative paths in the file are relative to the file's folder.
 
 pub mod browser;
+pub mod dial_in;
 pub mod docgen;
 pub mod jitsi;
 pub mod number;

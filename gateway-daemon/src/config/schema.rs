@@ -3,6 +3,7 @@
 //! A knob exists because two people need two values; each says what gets better and worse at its ends.
 
 use super::browser::BROWSER;
+use super::dial_in::{DIAL_IN, DIAL_IN_NUMBER};
 use super::jitsi::JITSI;
 use super::pins::PIN;
 use super::rocketchat::ROCKETCHAT;
@@ -121,6 +122,8 @@ pub const SECTIONS: &[SectionDecl] = &[
     PROMPTS,
     HTTP,
     BROWSER,
+    DIAL_IN,
+    DIAL_IN_NUMBER,
     CDR,
     LOG,
 ];

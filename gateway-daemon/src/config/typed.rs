@@ -12,6 +12,7 @@ use gateway_core::sip::trunk::{ListenerConfig, UnknownSource};
 
 use super::Mistakes;
 use super::browser::Browser;
+use super::dial_in::DialIn;
 use super::jitsi::Jitsi;
 use super::number::Pattern;
 pub use super::pins::PinSettings;
@@ -50,6 +51,8 @@ pub struct Config {
     pub http: Http,
     /// `[browser]`, where it is enabled.
     pub browser: Option<Browser>,
+    /// `[dial_in]`, where it is enabled.
+    pub dial_in: Option<DialIn>,
     /// `[cdr]`.
     pub cdr: Cdr,
     /// `[log]`.
@@ -174,6 +177,7 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
     let rooms = judge.rooms(raw);
     let http = judge.http(raw.one("http"));
     let browser = judge.browser(raw);
+    let dial_in = judge.dial_in(raw);
     let jitsi = judge.conferences(raw);
     let rocketchat = judge.workspaces(raw);
     let prompts = judge.prompts(raw.one("prompts"));
@@ -192,6 +196,7 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
         prompts,
         http: http?,
         browser: browser?,
+        dial_in: dial_in?,
         cdr: judge.cdr(raw.one("cdr")),
         log: log(raw.one("log")),
     })

@@ -69,6 +69,8 @@ impl Rest {
             .layer(middleware::from_fn_with_state(guard, guard::check))
             .with_state(self)
             .merge(web);
+
+        let pages = pages.into_make_service_with_connect_info::<SocketAddr>();
         axum::serve(listener, pages).await
     }
 
