@@ -12,10 +12,15 @@ tell() { # tell NAME VERSION REMEDY
         missing=1
     fi
 }
+tell_optional() { # as tell; a registry that cannot be reached is no failure: the tests say loudly that they skip
+    before="$missing"
+    tell "$@"
+    missing="$before"
+}
 package() { dpkg-query -W -f '${Version}' "$1" 2>/dev/null || true; }
 
 for pair in sipp:sip-tester prosody:prosody baresip:baresip-core chromium:chromium espeak-ng:espeak-ng sox:sox ip:iproute2 psql:postgresql \
-    fail2ban-regex:fail2ban; do
+    fail2ban-regex:fail2ban nginx:nginx apache2:apache2-bin; do
     command="${pair%%:*}"
     version=""
     if command -v "$command" >/dev/null; then version="$(package "${pair#*:}")"; fi
@@ -23,8 +28,8 @@ for pair in sipp:sip-tester prosody:prosody baresip:baresip-core chromium:chromi
 done
 tell libsrtp2 "$(package libsrtp2-dev)" "$here/install-host.sh"
 tell aiortc "$(sed -n 2p "$PEERS_DIR/webrtc/.weebee-peer" 2>/dev/null || true)" "$here/install-webrtc.sh"
-tell java "$(sed -n 2p "$PEERS_DIR/java-transport/.weebee-peer" 2>/dev/null || true)" "$here/install-java-transport.sh"
-tell rocketchat "$(sed -n 2p "$PEERS_DIR/rocketchat/.weebee-peer" 2>/dev/null || true)" "$here/install-rocketchat-oracles.sh"
+tell_optional java "$(sed -n 2p "$PEERS_DIR/java-transport/.weebee-peer" 2>/dev/null || true)" "$here/install-java-transport.sh"
+tell_optional rocketchat "$(sed -n 2p "$PEERS_DIR/rocketchat/.weebee-peer" 2>/dev/null || true)" "$here/install-rocketchat-oracles.sh"
 for name in asterisk16 asterisk22; do
     tell "$name" "$(sed -n 2p "$PEERS_DIR/$name/.weebee-peer" 2>/dev/null || true)" "$here/install-chroot.sh $name"
 done

@@ -25,6 +25,10 @@ pub enum Peer {
     Postgres,
     /// Debian 12's fail2ban.
     Fail2ban,
+    /// Debian 12's nginx.
+    Nginx,
+    /// Debian 12's Apache.
+    Apache,
     /// Debian 12's Chromium.
     Chromium,
     /// aiortc in a Python environment of its own.
@@ -56,6 +60,8 @@ impl Peer {
                 (!program.exists()).then(|| format!("no PostgreSQL: {}", program.display()))
             }
             Peer::Fail2ban => program_obstacle("fail2ban-regex"),
+            Peer::Nginx => program_obstacle("/usr/sbin/nginx"),
+            Peer::Apache => program_obstacle("/usr/sbin/apache2"),
             Peer::Chromium => program_obstacle("chromium"),
             Peer::Aiortc => {
                 let stamp = stamp("webrtc");
@@ -90,6 +96,8 @@ impl Peer {
             Peer::LibSrtp => of_package("libsrtp2-dev"),
             Peer::Postgres => of_package("postgresql"),
             Peer::Fail2ban => of_package("fail2ban"),
+            Peer::Nginx => of_package("nginx"),
+            Peer::Apache => of_package("apache2-bin"),
             Peer::Chromium => of_package("chromium"),
             Peer::Aiortc => stamped_version("webrtc"),
             Peer::JavaTransport => stamped_version("java-transport"),
@@ -102,7 +110,7 @@ impl Peer {
 }
 
 /// True when every peer is there. Otherwise prints why, and how to get it; with `WEEBEE_PEERS_REQUIRED=1` it panics, but
-/// for [`Peer::Jitsi`], which not every machine can have.
+/// for those that not every machine can have: a Jitsi, and what comes from registries other than Debian's and PyPI.
 pub fn all_there(test: &str, peers: &[Peer]) -> bool {
     let obstacles: Vec<(Peer, String)> = std::iter::once(Peer::Namespaces)
         .chain(peers.iter().copied())
@@ -111,7 +119,8 @@ pub fn all_there(test: &str, peers: &[Peer]) -> bool {
     if obstacles.is_empty() {
         return true;
     }
-    let can_be_had = obstacles.iter().any(|(peer, _)| *peer != Peer::Jitsi);
+    let not_everywhere = [Peer::Jitsi, Peer::JavaTransport, Peer::RocketChatOracles];
+    let can_be_had = obstacles.iter().any(|(peer, _)| !not_everywhere.contains(peer));
     let reasons: Vec<String> = obstacles.into_iter().map(|(_, why)| why).collect();
     let reasons = reasons.join("\n  ");
     let remedy = format!("sudo {}", scripts().join("install.sh").display());
