@@ -25,6 +25,9 @@ const STATUS: &str = "document.getElementById('status').textContent";
 const PEOPLE: &str = "document.getElementById('people').innerText";
 const INSIDE: &str = "document.getElementById('status').textContent === 'You are in the room.'";
 
+/// A minute each.
+const PLAYS_MAX: usize = 4;
+
 #[test]
 fn a_browser_and_a_phone_talk_in_a_room() {
     if !require::all_there("chromium", &[Peer::Chromium, Peer::Speech]) {
@@ -41,14 +44,20 @@ fn a_browser_and_a_phone_talk_in_a_room() {
     spoken.write(&microphone).expect("what the browser says");
     let mut chromium = Chromium::start(&world, "chromium", Some(&microphone));
     let stage = Stage { world: &world, gateway: &gateway, speeches, pin, link: &link };
-    let mut table = stage.conversation(&mut chromium, 1);
-    // A browser, a debug gateway and whatever else runs share the machine: what was disturbed is played again, once.
-    if !table.faults().is_empty() {
-        eprintln!("played again: {:?}", table.faults());
-        table = stage.conversation(&mut chromium, 2);
+    // A browser, a debug gateway and whatever else runs share the machine: what was disturbed is played again. Each row
+    // must be heard without a fault once.
+    let mut disturbed = stage.conversation(&mut chromium, 1).faults();
+    for play in 2..=PLAYS_MAX {
+        if disturbed.is_empty() {
+            break;
+        }
+        eprintln!("played again: {disturbed:?}");
+        let again = stage.conversation(&mut chromium, play).faults();
+        let row = |fault: &str| fault.split(": ").next().map(str::to_owned);
+        disturbed.retain(|fault| again.iter().any(|other| row(other) == row(fault)));
     }
     gateway.assert_alive();
-    assert_eq!(table.faults(), Vec::<String>::new());
+    assert_eq!(disturbed, Vec::<String>::new());
     a_browser_that_dies_is_taken_out(&world, &mut gateway, chromium, &link);
 }
 
