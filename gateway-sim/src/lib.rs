@@ -14,6 +14,7 @@ pub mod link;
 pub mod logs;
 pub mod phone;
 pub mod plan;
+pub mod seeds;
 pub mod watch;
 pub mod world;
 

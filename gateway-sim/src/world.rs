@@ -1,20 +1,19 @@
 //! The world: virtual time in steps of 5 ms, the gateway and one shard, the PIN dialogue, phones behind links.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use gateway_core::base::ids::{CallKey, ListenerId, ShardId};
+use gateway_core::base::ids::{CallKey, ShardId};
 use gateway_core::base::limits::RTP_DATAGRAM_BYTES_MAX;
 use gateway_core::base::rng::Rng;
 use gateway_core::base::time::{Tick, WallClock};
 use gateway_core::gateway::{Event, Gateway, Input, Output};
 use gateway_core::leg::backend::{Role, RoomName};
-use gateway_core::leg::media::SocketKind;
 use gateway_core::media::clip::ClipLibrary;
 use gateway_core::shard::{Shard, ShardConfig};
-use gateway_core::sip::endpoint::{TransportInput, TransportOutput};
+use gateway_core::sip::endpoint::TransportOutput;
 use gateway_daemon::ivr::{Action, Ivr};
 use gateway_daemon::pin::{Refusal, Verdict};
 use sha2::{Digest, Sha256};
@@ -24,15 +23,16 @@ use crate::ladder::Ladder;
 use crate::link::Link;
 use crate::logs::LogCatcher;
 use crate::phone::sound::Recording;
-use crate::phone::text::Message;
-use crate::phone::{Phone, PhoneOutput, Spell, Stage};
+use crate::phone::{Phone, Spell};
 use crate::plan::WorldPlan;
 use crate::watch::{Tally, Watch};
 
 use self::meeting::Meeting;
+use self::network::{PHONE_SIP_PORT, Packet, Seat};
 pub use self::outcome::{MeetingOutcome, Told, Words};
 
 mod meeting;
+mod network;
 mod outcome;
 mod settings;
 
@@ -90,23 +90,6 @@ struct World {
     meeting: Option<Meeting>,
     told: Vec<(Duration, usize, Told)>,
     words: Vec<(Duration, CallKey, Words)>,
-}
-
-/// A phone, its links and the address it is seen at.
-struct Seat {
-    phone: Phone,
-    up: Link,
-    down: Link,
-    public: IpAddr,
-    behind_nat: bool,
-}
-
-/// A datagram between a phone and the gateway.
-struct Packet {
-    seat: usize,
-    from: SocketAddr,
-    to: SocketAddr,
-    bytes: Vec<u8>,
 }
 
 impl World {
@@ -258,102 +241,6 @@ impl World {
         self.settle();
     }
 
-    fn deliver(&mut self) {
-        while let Some(entry) = self.on_the_way.first_entry() {
-            if entry.key().0 > self.elapsed {
-                return;
-            }
-            let packet = entry.remove();
-            if packet.to.ip() == settings::GATEWAY.ip() {
-                self.to_gateway(&packet);
-            } else {
-                self.to_phone(&packet);
-            }
-        }
-    }
-
-    fn to_gateway(&mut self, packet: &Packet) {
-        let now = self.now();
-        if packet.to == settings::GATEWAY {
-            if let Some(message) = Message::read(&packet.bytes) {
-                self.watch.sip_in(&message);
-            }
-            let input = TransportInput::Datagram {
-                listener: ListenerId(0),
-                from: packet.from,
-                bytes: &packet.bytes,
-            };
-            self.gateway.handle_input(now, Input::Sip(input));
-        } else if let Some((call, kind)) = self.socket(packet.to) {
-            self.shard.handle_packet(now, call, kind, packet.from, &packet.bytes);
-        }
-        self.settle();
-    }
-
-    /// The call whose RTP port this is, or the one below it.
-    fn socket(&self, local: SocketAddr) -> Option<(CallKey, SocketKind)> {
-        let rtp = SocketAddr::new(local.ip(), local.port() & !1);
-        let kind = if rtp == local { SocketKind::TrunkRtp } else { SocketKind::TrunkRtcp };
-        self.sockets.get(&rtp).map(|call| (*call, kind))
-    }
-
-    fn to_phone(&mut self, packet: &Packet) {
-        let elapsed = self.elapsed;
-        let seat = &mut self.phones[packet.seat];
-        match seat.inner_port(packet.to.port()) {
-            PHONE_SIP_PORT => seat.phone.on_sip(elapsed, &packet.bytes),
-            port if port % 2 == 0 => seat.phone.on_rtp(elapsed, &packet.bytes),
-            _ => {}
-        }
-        self.drain_phone(packet.seat);
-    }
-
-    fn drain_phone(&mut self, index: usize) {
-        let name = format!("phone{index}");
-        while let Some(output) = self.phones[index].phone.poll_output() {
-            match output {
-                PhoneOutput::Note(text) => self.ladder.note(self.elapsed, &name, &text),
-                PhoneOutput::Sip(bytes) => {
-                    let from = self.phones[index].outer(PHONE_SIP_PORT);
-                    let what = summary(&bytes);
-                    let lost = self.send_up(index, from, settings::GATEWAY, bytes);
-                    self.ladder.message(self.elapsed, &name, "gateway", &what, lost);
-                }
-                PhoneOutput::Rtp { from_port, to, bytes } => {
-                    let from = self.phones[index].outer(from_port);
-                    self.send_up(index, from, to, bytes);
-                }
-            }
-        }
-    }
-
-    fn send_up(&mut self, seat: usize, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) -> bool {
-        let fate = self.phones[seat].up.carry();
-        self.carry(fate, Packet { seat, from, to, bytes })
-    }
-
-    /// From the gateway to whoever has this address. False: nobody has, or the link lost it.
-    fn send_down(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) -> bool {
-        self.write_down("down", &[to.to_string().as_bytes(), &bytes]);
-        let Some(seat) = self.phones.iter().position(|seat| seat.public == to.ip()) else {
-            return true;
-        };
-        let fate = self.phones[seat].down.carry();
-        self.carry(fate, Packet { seat, from, to, bytes })
-    }
-
-    fn carry(&mut self, fate: Vec<Duration>, packet: Packet) -> bool {
-        self.write_down("packet", &[&packet.bytes]);
-        let lost = fate.is_empty();
-        for delay in fate {
-            self.serial += 1;
-            let Packet { seat, from, to, ref bytes } = packet;
-            let copy = Packet { seat, from, to, bytes: bytes.clone() };
-            self.on_the_way.insert((self.elapsed + delay, self.serial), copy);
-        }
-        lost
-    }
-
     fn answer_lookups(&mut self) {
         while let Some(entry) = self.lookups.first_entry() {
             if entry.key().0 > self.elapsed {
@@ -460,40 +347,6 @@ impl World {
         }
     }
 
-    fn on_sip_out(&mut self, to: SocketAddr, bytes: Vec<u8>) {
-        if let Some(message) = Message::read(&bytes) {
-            self.watch.sip_out(&message);
-        }
-        let what = summary(&bytes);
-        let name = match self.phones.iter().position(|seat| seat.public == to.ip()) {
-            Some(index) => format!("phone{index}"),
-            None => "nobody".to_owned(),
-        };
-        let lost = self.send_down(settings::GATEWAY, to, bytes);
-        self.ladder.message(self.elapsed, "gateway", &name, &what, lost);
-    }
-
-    fn on_media(&mut self, call: CallKey, socket: SocketKind, to: SocketAddr, bytes: Vec<u8>) {
-        if let SocketKind::Conference(socket) = socket {
-            return self.conference_media(call, socket, to, bytes);
-        }
-        let local = self.sockets.iter().find(|(_, owner)| **owner == call).map(|(local, _)| *local);
-        let Some(mut local) = local else {
-            return self.watch.fault(format!("{call} sends {socket:?} without a socket"));
-        };
-        if to.ip().is_unspecified() || to.port() == 0 {
-            return self.watch.fault(format!("{call} sends {socket:?} to {to}"));
-        }
-        match socket {
-            SocketKind::TrunkRtp => {
-                let phones: Vec<&Phone> = self.phones.iter().map(|seat| &seat.phone).collect();
-                self.watch.rtp_out(self.elapsed, call, &bytes, &phones);
-            }
-            _ => local.set_port(local.port() + 1),
-        }
-        self.send_down(local, to, bytes);
-    }
-
     fn on_event(&mut self, event: &Event) {
         let phone_of =
             |call_id: &str| self.phones.iter().position(|seat| seat.phone.call_id() == call_id);
@@ -545,22 +398,6 @@ impl World {
     }
 }
 
-impl Seat {
-    fn is_quiet(&self) -> bool {
-        self.phone.stage() == Stage::Gone || self.phone.is_dead()
-    }
-
-    /// The address a port of the phone is seen at.
-    fn outer(&self, port: u16) -> SocketAddr {
-        SocketAddr::new(self.public, if self.behind_nat { port + NAT_SHIFT } else { port })
-    }
-
-    /// The phone's port behind one of its public ports.
-    fn inner_port(&self, port: u16) -> u16 {
-        if self.behind_nat { port.wrapping_sub(NAT_SHIFT) } else { port }
-    }
-}
-
 /// Clips are decoded once for all worlds of a process.
 fn clips() -> Arc<ClipLibrary> {
     static CLIPS: OnceLock<Arc<ClipLibrary>> = OnceLock::new();
@@ -569,17 +406,6 @@ fn clips() -> Arc<ClipLibrary> {
             Arc::new(ClipLibrary::embedded().expect("the built-in packs are whole: a test says so"))
         })
         .clone()
-}
-
-/// `INVITE (1)` or `200 INVITE (1)`, with `sdp` where there is one.
-fn summary(bytes: &[u8]) -> String {
-    let Some(message) = Message::read(bytes) else { return "noise".to_owned() };
-    let (method, cseq) = (message.method(), message.cseq());
-    let sdp = if message.body.starts_with("v=") { " sdp" } else { "" };
-    match message.status() {
-        Some(status) => format!("{status} {method} ({cseq}){sdp}"),
-        None => format!("{method} ({cseq}){sdp}"),
-    }
 }
 
 /// The event as a line, without anything personal.
@@ -605,8 +431,6 @@ fn headline(event: &Event) -> Option<String> {
 const PATIENCE: Duration = Duration::from_secs(240);
 /// Rounds of timeouts at one moment of virtual time.
 const ROUNDS_MAX: u32 = 1_000;
-const PHONE_SIP_PORT: u16 = 5_060;
-const NAT_SHIFT: u16 = 1_000;
 /// Wall time at the beginning: 2026-11-21 12:00 UTC, in seconds.
 const BIRTH: u64 = 1_795_262_400;
 const BIRTH_TIME: Duration = Duration::from_secs(BIRTH);

@@ -1,22 +1,19 @@
 //! 200 worlds and a fresh one: every checker content, and the checkers had something to check.
 
-use std::sync::Mutex;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use gateway_sim::watch::Tally;
-use gateway_sim::{WorldPlan, run};
+use gateway_sim::{WorldPlan, run, seeds};
 
 /// Seeds that once found something, with their stories.
 const STORIES: &str = include_str!("../../testdata/seeds.txt");
 
 #[test]
 fn two_hundred_worlds_leave_the_checkers_content() {
-    let mut seeds: Vec<u64> = known_seeds();
-    let fresh = fresh_seed();
+    let mut all: Vec<u64> = known_seeds();
+    let fresh = seeds::fresh();
     println!("fresh seed: {fresh} (make sim SEED={fresh})");
-    seeds.push(fresh);
-    seeds.extend(1..=200_u64.saturating_sub(seeds.len() as u64));
-    let (faults, tally) = judge(&seeds);
+    all.push(fresh);
+    all.extend(1..=200_u64.saturating_sub(all.len() as u64));
+    let (faults, tally) = judge(&all);
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
     println!("{tally:?}");
     let judged = [
@@ -39,32 +36,19 @@ fn two_hundred_worlds_leave_the_checkers_content() {
 
 #[test]
 fn a_seed_replays_byte_for_byte() {
-    for seed in [fresh_seed(), 7, 42] {
+    for seed in [seeds::fresh(), 7, 42] {
         let (first, second) = (run(WorldPlan::draw(seed)), run(WorldPlan::draw(seed)));
         assert_eq!(first.transcript, second.transcript, "seed {seed}");
         assert_eq!(first.ladder.to_string(), second.ladder.to_string(), "seed {seed}");
     }
 }
 
-fn judge(seeds: &[u64]) -> (Vec<String>, Tally) {
-    let next = Mutex::new(seeds.iter().copied());
-    let found = Mutex::new((Vec::new(), Tally::default()));
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let Some(seed) = next.lock().expect("no panic while held").next() else {
-                        return;
-                    };
-                    let outcome = run(WorldPlan::draw(seed));
-                    let mut found = found.lock().expect("no panic while held");
-                    found.1.add(&outcome.tally);
-                    found.0.extend(outcome.faults.iter().map(|it| format!("seed {seed}: {it}")));
-                }
-            });
-        }
-    });
-    found.into_inner().expect("no panic while held")
+fn judge(worlds: &[u64]) -> (Vec<String>, Tally) {
+    let run = |seed| run(WorldPlan::draw(seed));
+    seeds::all(worlds, run, |(faults, tally): &mut (Vec<String>, Tally), seed, outcome| {
+        tally.add(&outcome.tally);
+        faults.extend(outcome.faults.iter().map(|it| format!("seed {seed}: {it}")));
+    })
 }
 
 /// The first word of each line that is no comment.
@@ -76,9 +60,4 @@ fn known_seeds() -> Vec<u64> {
             word.parse().unwrap_or_else(|_| panic!("testdata/seeds.txt: no seed in {line:?}"))
         })
         .collect()
-}
-
-fn fresh_seed() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    now.as_nanos() as u64 % 1_000_000_000
 }

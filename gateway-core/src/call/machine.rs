@@ -17,7 +17,6 @@ use tracing::debug;
 
 use crate::base::ids::{CallKey, DialogKey, PlayToken, ShardId, TrunkId};
 use crate::base::limits::DIGITS_BUFFERED_MAX;
-use crate::base::pii::Pii;
 use crate::base::rng::Rng;
 use crate::base::time::Why;
 use crate::base::timers::{Timers, earliest};
@@ -27,13 +26,12 @@ use crate::call::event::Event;
 use crate::call::keys::{KeyFilter, Menu};
 use crate::call::snapshot::CallSnapshot;
 use crate::call::sound::Sound;
-use crate::call::story::{Birth, Dialling, Story};
-use crate::call::{CallDirection, Digits, Moment, Route};
+use crate::call::story::{Birth, Story};
+use crate::call::{Digits, Moment, Route};
 use crate::leg::backend::{JoinRequest, JoinStep, LegCommand, MemberChange, Moderation, RoomFacts};
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::ToMedia;
-use crate::leg::trunk::media::{AudioPath, TrunkMedia, TrunkMediaConfig};
-use crate::leg::trunk::signal::{SdpPolicy, TrunkCommand, TrunkInput, TrunkOutput, TrunkSignal};
+use crate::leg::trunk::signal::{SdpPolicy, TrunkSignal};
 use crate::media::clip::prompt::PromptId;
 use crate::media::clip::{ClipLibrary, Language};
 use crate::media::codec::CodecKind;
@@ -376,67 +374,6 @@ impl Call {
         self.stage = stage;
     }
 
-    fn media_opened(&mut self, at: Moment, address: SocketAddr) {
-        self.is_media_open = true;
-        let Stage::Opening(birth) = &mut self.stage else {
-            // It ended while the ports were opened.
-            self.outputs.push_back(CallOutput::CloseMedia);
-            return;
-        };
-        let rng = self.rng.fork("trunk");
-        match birth.take() {
-            Some(Birth::Invited { dialog, facts, offer }) => {
-                let policy = self.policy.clone();
-                self.trunk = Some(TrunkSignal::incoming(dialog, offer, address, policy, rng));
-                self.enter(Stage::Routing, "ports open");
-                self.drain_trunk(at);
-                if self.reason.is_none() {
-                    let event =
-                        Event::RouteNeeded { call: self.key, trunk: self.story.trunk, facts };
-                    self.outputs.push_back(CallOutput::Event(event));
-                    self.timers.set(Timer::Owner, at.now + OWNER_ANSWERS_WITHIN);
-                }
-            }
-            Some(Birth::Dialled(dialling)) => {
-                let (trunk, offer) = TrunkSignal::outgoing(address, self.policy.clone(), rng);
-                self.trunk = Some(trunk);
-                self.enter(Stage::Calling, "ports open");
-                self.dial(*dialling, offer);
-            }
-            Some(Birth::Browser(birth)) => self.browser_opened(at, address, *birth),
-            None => {}
-        }
-    }
-
-    fn dial(&mut self, dialling: Dialling, offer: Vec<u8>) {
-        self.language = dialling.route.language;
-        self.route = Some(dialling.route);
-        self.keys_to_send = dialling.keys;
-        self.is_quiet = dialling.quiet;
-        let invite = OutgoingInvite {
-            trunk: self.story.trunk,
-            target: dialling.target,
-            from_user: dialling.from_user,
-            from_name: Pii::default(),
-            headers: dialling.headers,
-            offer,
-            answer_within: ANSWER_WITHIN,
-        };
-        self.outputs.push_back(CallOutput::Invite(Box::new(invite)));
-    }
-
-    fn ua_event(&mut self, at: Moment, event: UaEvent) {
-        match &mut self.trunk {
-            Some(trunk) => trunk.handle_input(at.now, TrunkInput::Ua(event)),
-            // Not even its ports are open, and the caller gave up.
-            None => {
-                if let UaEvent::Ended { .. } = event {
-                    self.trunk_over(at, EndReason::CallerCancelled, Some(487));
-                }
-            }
-        }
-    }
-
     /// Everything our children have to say.
     pub(super) fn drain(&mut self, at: Moment) {
         self.drain_trunk(at);
@@ -453,127 +390,6 @@ impl Call {
             },
             _ => self.timers.clear(Timer::Question),
         }
-    }
-
-    fn drain_trunk(&mut self, at: Moment) {
-        while let Some(output) = self.trunk.as_mut().and_then(TrunkSignal::poll_output) {
-            match output {
-                TrunkOutput::Ua(command) => self.outputs.push_back(CallOutput::Ua(command)),
-                TrunkOutput::Configure(session) => self.configure(*session),
-                TrunkOutput::Ringing => {}
-                TrunkOutput::Established => self.established(at),
-                TrunkOutput::HeldByPeer(held) => self.held_by_peer(at, held),
-                TrunkOutput::Key(key) => self.key_arrived(at, key, KeySource::Info),
-                TrunkOutput::Ended { reason, status } => self.trunk_over(at, reason, status),
-            }
-        }
-    }
-
-    pub(super) fn configure(&mut self, session: RtpSession) {
-        if matches!(self.stage, Stage::Closing | Stage::Over) {
-            return;
-        }
-        if !self.is_attached {
-            self.is_attached = true;
-            let config = TrunkMediaConfig { silence_timeout: self.settings.media_timeout };
-            let half = TrunkMedia::new(self.key, config, self.rng.fork("media"));
-            self.media(ToMedia::AttachTrunk { call: self.key, half });
-            if let Some(line) = self.browser.take_line() {
-                self.media(ToMedia::AttachLine { call: self.key, line });
-            }
-        }
-        let path = AudioPath::new(&session);
-        let session_box = Box::new(session.clone());
-        self.media(ToMedia::Configure { call: self.key, path, session: session_box });
-        let codecs = codecs_of(&session);
-        self.session = Some(session);
-        let is_new = |seat: &Vec<CodecKind>| codecs.iter().any(|codec| !seat.contains(codec));
-        if self.seat.as_ref().is_some_and(is_new) {
-            self.seat = Some(codecs.clone());
-            self.outputs.push_back(CallOutput::Leg(LegCommand::Codecs(codecs)));
-        }
-    }
-
-    fn established(&mut self, at: Moment) {
-        if self.story.direction == CallDirection::Outbound && self.story.answered.is_none() {
-            self.mark_answered(at);
-            self.enter(Stage::Joining, "answered");
-            if let Some((pause, _)) = &self.keys_to_send {
-                self.timers.set(Timer::SendKeys, at.now + *pause);
-            }
-        }
-        self.become_audible(at);
-    }
-
-    /// Answers a call that came in, if that was not done yet.
-    pub(super) fn answer(&mut self, at: Moment) {
-        if self.story.answered.is_some() || self.story.direction == CallDirection::Outbound {
-            return;
-        }
-        let Some(trunk) = &mut self.trunk else { return };
-        trunk.command(at.now, TrunkCommand::Answer);
-        self.mark_answered(at);
-        self.timers.set(Timer::AckPatience, at.now + ACK_PATIENCE);
-        self.drain_trunk(at);
-    }
-
-    pub(super) fn mark_answered(&mut self, at: Moment) {
-        self.story.answered = Some(at);
-        self.story.status = Some(200);
-        self.outputs.push_back(CallOutput::Event(Event::CallAnswered(self.key)));
-        self.limit_length(at.now);
-    }
-
-    /// The length counts from the answer; a route may shorten it.
-    pub(super) fn limit_length(&mut self, now: Instant) {
-        let Some(answered) = self.story.answered else { return };
-        let gateway = self.settings.call_length_max;
-        let wanted = self.route.as_ref().and_then(|route| route.length_max).unwrap_or(gateway);
-        let until = answered.now + wanted.min(gateway);
-        self.timers.set(Timer::Length, until.max(now));
-    }
-
-    pub(super) fn become_audible(&mut self, at: Moment) {
-        if self.is_audible || self.session.is_none() {
-            return;
-        }
-        self.is_audible = true;
-        self.timers.clear(Timer::AckPatience);
-        match &self.stage {
-            Stage::Asking(_) => self.begin_question(at),
-            Stage::Joining => self.ask_for_seat(),
-            Stage::Ending(_) => self.begin_last_words(at),
-            _ => {}
-        }
-    }
-
-    /// Hold: the peer's hold music stays out of the room, and nobody is hurried who cannot type.
-    fn held_by_peer(&mut self, at: Moment, held: bool) {
-        self.is_held = held;
-        self.media(ToMedia::Mute { call: self.key, muted: held || self.is_muted });
-        match (&mut self.stage, held) {
-            (Stage::Asking(asking), true) => asking.suspend(at.now),
-            (Stage::Asking(asking), false) if asking.is_untouched() => {
-                asking.restart();
-                if self.is_audible {
-                    self.begin_question(at);
-                }
-            }
-            (Stage::Asking(asking), false) => asking.resume(at.now),
-            (Stage::Ending(_), true) => self.hang_up(at),
-            _ => {}
-        }
-    }
-
-    fn send_keys(&mut self) {
-        let Some((_, digits)) = self.keys_to_send.take() else { return };
-        self.type_keys(&digits);
-    }
-
-    /// Types keys into the call, now.
-    pub fn type_keys(&mut self, digits: &Digits) {
-        let keys = digits.iter().filter_map(|digit| Key::from_char(char::from(*digit))).collect();
-        self.media(ToMedia::SendKeys { call: self.key, keys });
     }
 
     /// To the shard, once it has our leg.

@@ -5,6 +5,7 @@ pub mod browser;
 mod ending;
 pub mod event;
 pub mod keys;
+mod line;
 pub mod machine;
 pub mod snapshot;
 pub mod sound;

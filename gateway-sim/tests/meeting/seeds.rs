@@ -1,11 +1,17 @@
 //! Meetings drawn from seeds: every checker content, and each replays byte for byte.
 
-use std::sync::Mutex;
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use gateway_sim::watch::meeting::MeetingTally;
 
 use super::*;
+
+/// What was found in all of them.
+#[derive(Default)]
+struct Found {
+    faults: Vec<String>,
+    tally: MeetingTally,
+    joined: u32,
+    calls: u32,
+}
 
 /// How many are run: `WEEBEE_MEETING_SEEDS`, and without it as many as take some seconds.
 fn wanted() -> u64 {
@@ -15,29 +21,17 @@ fn wanted() -> u64 {
 
 #[test]
 fn drawn_meetings_leave_the_checkers_content() {
-    let fresh = fresh_seed();
+    let fresh = gateway_sim::seeds::fresh();
     println!("fresh seed: {fresh} (make sim MEETING={fresh})");
     let seeds: Vec<u64> = (1..wanted()).chain([fresh]).collect();
-    let next = Mutex::new(seeds.iter().copied());
-    let found = Mutex::new((Vec::new(), MeetingTally::default(), 0, 0));
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let Some(seed) = next.lock().expect("no panic while held").next() else {
-                        return;
-                    };
-                    let outcome = run(WorldPlan::draw_meeting(seed));
-                    let mut found = found.lock().expect("no panic while held");
-                    found.1.add(&outcome.meeting().tally);
-                    found.2 += outcome.tally.joined;
-                    found.3 += outcome.tally.calls;
-                    found.0.extend(outcome.faults.iter().map(|it| format!("meeting {seed}: {it}")));
-                }
-            });
-        }
-    });
-    let (faults, tally, joined, calls) = found.into_inner().expect("no panic while held");
+    let draw = |seed| run(WorldPlan::draw_meeting(seed));
+    let Found { faults, tally, joined, calls } =
+        gateway_sim::seeds::all(&seeds, draw, |found: &mut Found, seed, outcome| {
+            found.tally.add(&outcome.meeting().tally);
+            found.joined += outcome.tally.joined;
+            found.calls += outcome.tally.calls;
+            found.faults.extend(outcome.faults.iter().map(|it| format!("meeting {seed}: {it}")));
+        });
     println!("{calls} calls, {joined} in the room, {tally:?}");
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
     let seeds = seeds.len() as u32;
@@ -53,16 +47,11 @@ fn drawn_meetings_leave_the_checkers_content() {
 
 #[test]
 fn a_meeting_replays_byte_for_byte() {
-    for seed in [fresh_seed(), 7] {
+    for seed in [gateway_sim::seeds::fresh(), 7] {
         let [first, second] = [(); 2].map(|()| run(WorldPlan::draw_meeting(seed)));
         assert_eq!(first.ladder.to_string(), second.ladder.to_string(), "seed {seed}");
         assert_eq!(first.transcript, second.transcript, "seed {seed}");
     }
-}
-
-fn fresh_seed() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    now.as_nanos() as u64 % 1_000_000_000
 }
 
 /// About ten seconds on two quiet cores.
