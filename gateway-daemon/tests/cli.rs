@@ -154,3 +154,36 @@ fn a_link_opens_a_room_where_browsers_may_come() {
     let host = out(&place.weebee(&[&link[..], &["--host", "--expires", "never"]].concat()));
     assert!(host.contains("#h-ffffffffffffffff-"), "{host}");
 }
+
+/// The first start of a folder: the daemon and the first PIN make key and registry at the same moment.
+#[test]
+fn the_first_pin_may_be_added_while_the_daemon_starts() {
+    for round in 0..5 {
+        let place = Place::new(&format!("at-once-{round}"));
+        place.write(
+            "weebee.toml",
+            "[sip]\nlisten = [\"udp:127.0.0.1:0\"]\n[http]\nlisten = \"\"\n[[trunk]]\nname = \"a\"\nsources = [\"::1\"]\n",
+        );
+        let mut daemon = Command::new(env!("CARGO_BIN_EXE_weebee"))
+            .args(["run", "--config", "weebee.toml"])
+            .current_dir(&place.0)
+            .stderr(std::fs::File::create(place.0.join("daemon.log")).expect("made"))
+            .spawn()
+            .expect("starts");
+        let adds: Vec<Output> = std::thread::scope(|scope| {
+            let add = || place.weebee(&["pin", "add", "-c", "weebee.toml", "--room", "tea", "-q"]);
+            let all = [(); 2].map(|()| scope.spawn(add));
+            all.into_iter().map(|it| it.join().expect("no panic")).collect()
+        });
+        let words = || std::fs::read_to_string(place.0.join("daemon.log")).unwrap_or_default();
+        for add in &adds {
+            assert!(add.status.success(), "{}\ndaemon: {}", complaint(add), words());
+        }
+        let listed = out(&place.weebee(&["pin", "list", "-c", "weebee.toml"]));
+        assert_eq!(listed.lines().count(), 3, "one registry, and both in it: {listed}");
+        let ended = daemon.try_wait().expect("our child");
+        let _ = daemon.kill();
+        let _ = daemon.wait();
+        assert!(ended.is_none(), "the daemon goes on: {ended:?}\n{}", words());
+    }
+}

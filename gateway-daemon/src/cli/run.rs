@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use super::demo::{self, Demo};
 use super::{failed, load};
@@ -138,7 +137,7 @@ async fn asked_to_stop() {
 
 fn start_log(log: &Log) -> Result<(), String> {
     let filter = std::env::var("WEEBEE_LOG").unwrap_or_else(|_| log.filter.clone());
-    let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+    let filter = crate::log::filter(&filter)?;
     let ansi = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
