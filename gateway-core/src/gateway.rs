@@ -38,6 +38,7 @@ use crate::call::story::{Birth, Dialling};
 use crate::leg::backend::{
     Backend, BackendInput, SocketNews, SocketOrder, StreamAccount, StreamDownReason,
 };
+use crate::leg::counters::BackendCounters;
 use crate::leg::media::{FromMedia, ToMedia};
 use crate::leg::room::signal::Rooms;
 use crate::leg::trunk::signal::SdpPolicy;
@@ -438,6 +439,15 @@ impl Gateway {
     /// What the gateway counted.
     pub fn counters(&self) -> &GatewayCounters {
         &self.counters
+    }
+
+    /// What the legs of all backends met.
+    pub fn backend_counters(&self) -> BackendCounters {
+        let mut sum = BackendCounters::default();
+        for (_, backend) in &self.backends {
+            sum.add(&backend.counters());
+        }
+        sum
     }
 
     /// What the endpoint counted.

@@ -11,6 +11,7 @@ use crate::base::ids::{LegKey, RoomKey, SiteId, StreamKey};
 use crate::base::pii::Pii;
 use crate::base::rng::Rng;
 use crate::base::time::Why;
+use crate::leg::counters::BackendCounters;
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::{ConferenceEvent, ToMedia};
 use crate::media::codec::CodecKind;
@@ -39,6 +40,10 @@ pub trait Backend: Send {
     /// The next deadline.
     fn poll_timeout(&self) -> Option<(Instant, Why)> {
         None
+    }
+    /// What its legs met since it was made. The embedded room has nothing to tell here.
+    fn counters(&self) -> BackendCounters {
+        BackendCounters::default()
     }
     /// Its rooms as they stand. A backend without rooms that people share has none to show.
     fn snapshot(&self) -> Vec<RoomSnapshot> {

@@ -13,6 +13,7 @@ use arrayvec::ArrayVec;
 use crate::base::ids::{CallKey, PlayToken, RoomKey};
 use crate::base::time::Why;
 use crate::leg::browser::line::BrowserLine;
+use crate::leg::counters::ConferenceCounters;
 use crate::leg::trunk::media::TrunkMedia;
 use crate::media::clip::Clip;
 use crate::media::codec::CodecKind;
@@ -440,6 +441,10 @@ pub trait ConferenceMedia: Send {
     /// It takes the place of a half whose stream was so far: a stream under the same SSRC goes on there.
     fn go_on_from(&mut self, place: UplinkPlace) {
         let _ = place;
+    }
+    /// Adds what it met so far. A half without a conference outside has nothing to add.
+    fn count(&self, ingress: Option<&Ingress>, sum: &mut ConferenceCounters) {
+        let _ = (ingress, sum);
     }
     /// Figures of what the phone sent, where this half holds the jitter buffer that plays it.
     fn uplink_quality(&self, ingress: &Ingress) -> Option<UplinkQuality> {

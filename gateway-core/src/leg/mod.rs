@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod browser;
+pub mod counters;
 pub mod end_reason;
 pub mod jitsi;
 pub mod loopback;

@@ -123,6 +123,7 @@ impl Shard {
         let Some(mut seat) = leg.seat.take() else { return };
         if let Some(ingress) = room_of(&mut self.rooms, Some(seat.room)) {
             let done = guarded(|| seat.half.detach(ingress));
+            seat.half.count(Some(ingress), &mut self.past_conferences);
             if done.is_some() && seat.half.has_output() {
                 // After its goodbye.
                 self.leaving_seats.push_back((call, seat.half));
@@ -131,6 +132,7 @@ impl Shard {
             }
             self.after(call, done);
         } else {
+            seat.half.count(None, &mut self.past_conferences);
             self.outputs.push(FromMedia::ConferenceDetached { call, half: seat.half });
         }
     }
@@ -168,6 +170,7 @@ impl Shard {
 
     pub(super) fn gone_home(&mut self, Leaving { call, half, line }: Leaving) {
         if let Some(line) = line {
+            self.past_conferences.transport.add(&line.counters());
             self.outputs.push(FromMedia::LineDetached { call, line });
         }
         let report = half.report(None);

@@ -22,6 +22,7 @@ use self::leg::Leg;
 use crate::base::ids::{CallKey, RoomKey};
 use crate::base::time::{Tick, WallClock, Why};
 use crate::leg::browser::line::BrowserLine;
+use crate::leg::counters::ConferenceCounters;
 use crate::leg::media::{ConferenceMedia, FromMedia, MediaOutputs, SocketKind, Transmit};
 use crate::leg::trunk::media::{MediaCounters, TrunkMedia};
 use crate::media::ingress::Ingress;
@@ -73,6 +74,7 @@ pub struct Shard {
     counters: ShardCounters,
     /// Of legs that are gone.
     past: MediaCounters,
+    past_conferences: ConferenceCounters,
 }
 
 /// A trunk half on its way home, with its line if it has one.
@@ -106,6 +108,7 @@ impl Shard {
             wall: (now, WallClock::default()),
             counters: ShardCounters::default(),
             past: MediaCounters::default(),
+            past_conferences: ConferenceCounters::default(),
         }
     }
 
@@ -207,6 +210,22 @@ impl Shard {
         let mut sum = self.past;
         for trunk in self.legs.values().filter_map(|leg| leg.trunk.as_ref()) {
             sum.add(trunk.counters());
+        }
+        sum
+    }
+
+    /// What conference legs and their transports met, present and past.
+    pub fn conference_counters(&self) -> ConferenceCounters {
+        let mut sum = self.past_conferences;
+        for leg in self.legs.values() {
+            if let Some(seat) = &leg.seat {
+                let room = self.rooms.binary_search_by_key(&seat.room, |room| room.key).ok();
+                let ingress = room.and_then(|place| self.rooms.get(place)).map(|it| &*it.ingress);
+                seat.half.count(ingress, &mut sum);
+            }
+            if let Some(line) = &leg.line {
+                sum.transport.add(&line.counters());
+            }
         }
         sum
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gateway_core::base::ids::CallKey;
 use gateway_core::gateway::Event;
+use gateway_core::leg::counters::{BackendCounters, ConferenceCounters};
 use gateway_core::leg::media::ToMedia;
 use gateway_core::media::frame::SampleRate;
 use sha2::Digest;
@@ -32,6 +33,10 @@ pub struct MeetingOutcome {
     pub told: Vec<(Duration, usize, Told)>,
     /// What was said and played to which phone, and when.
     pub words: Vec<(Duration, usize, Words)>,
+    /// What the legs counted where their sessions are made.
+    pub legs: BackendCounters,
+    /// What their halves counted on the shard.
+    pub halves: ConferenceCounters,
 }
 
 impl std::fmt::Debug for MeetingOutcome {
@@ -109,6 +114,7 @@ impl World {
         let words =
             words.filter_map(|(at, call, words)| Some((at, self.watch.phone_of(call)?, words)));
         let words = words.collect();
+        let (legs, halves) = (self.gateway.backend_counters(), self.shard.conference_counters());
         let (told, meeting) = (self.told, self.meeting);
         let meeting = meeting.map(|it| MeetingOutcome {
             sent: it.bridge.sent().iter().map(|(pair, count)| (pair.clone(), *count)).collect(),
@@ -117,6 +123,8 @@ impl World {
             tally,
             told,
             words,
+            legs,
+            halves,
         });
         let (faults, tally) = self.watch.into_verdict();
         let phones = self.phones.into_iter().map(|seat| seat.phone);

@@ -2,6 +2,12 @@
 
 use super::*;
 
+/// The second of a line of a ladder.
+fn at(line: &str) -> f64 {
+    let number = line.split_whitespace().next().unwrap_or_default();
+    number.trim_end_matches('s').parse().unwrap_or(0.0)
+}
+
 /// A run in which something is lost at 12 s: the gaps of phone and browser between 8 s and `to`.
 fn gaps(talk: u64, happenings: &[(u64, Happening)]) -> (Outcome, f64, f64) {
     let outcome = judged(two(talk, happenings));
@@ -53,11 +59,38 @@ fn a_path_that_breaks_is_found_anew_from_another_port() {
     assert_eq!(ladder.matches("session-initiate").count(), 1, "kept its session\n{ladder}");
 }
 
+/// A focus that is there and does not invite anew has forgotten us: asking it does not help, only joining anew does.
 #[test]
-fn a_session_that_the_focus_ends_is_asked_for_again() {
-    for reason in ["success", "connectivity-error", "general-error"] {
-        let (outcome, ..) = gaps(60, &[(12_000, Happening::EndSession(P0, reason))]);
-        assert_talked(&outcome, 45.0, 60.0);
+fn a_session_that_the_focus_ends_is_got_back_by_joining_anew() {
+    for (reason, limit) in [("success", 8.0), ("connectivity-error", 4.0), ("general-error", 4.0)] {
+        let (outcome, phone, web) = gaps(40, &[(12_000, Happening::EndSession(P0, reason))]);
+        assert!(phone < limit && web < limit, "{reason}: {phone} {web}\n{}", outcome.ladder);
+        assert_talked(&outcome, 22.0, 40.0);
+        let counters = outcome.meeting().legs;
+        assert_eq!((counters.conferences_interrupted, counters.conferences_recovered), (1, 1));
+        assert_eq!(counters.conferences_rejoined, 1);
+        if limit > 5.0 {
+            assert!(assert_words(&outcome, 0, "reconnecting", 12.0) < 15.5);
+        }
+    }
+}
+
+/// Three phones, one focus that lost its memory: one of them asks, and all are invited.
+#[test]
+fn one_phone_of_a_room_asks_for_all() {
+    let happenings = [(14_000, Happening::FocusStops), (17_000, Happening::FocusForgets)];
+    let outcome = judged(WorldPlan::calm_meeting(3, SECOND * 40, &[0]).with(&happenings));
+    let ladder = outcome.ladder.to_string();
+    let asks = |from: f64, to: f64| {
+        let asked = |line: &&str| line.contains("-> jitsi    iq set conference");
+        let lines = ladder.lines().filter(asked).filter(|line| (from..to).contains(&at(line)));
+        lines.count()
+    };
+    // The one that listens asks at once; it is in vain, so after a while another does.
+    assert_eq!((asks(13.9, 21.9), asks(21.9, 24.9)), (1, 1), "{ladder}");
+    for (ear, hz) in [(P0, WEB[0]), (P1, WEB[0]), (Who::Phone(2), WEB[0])] {
+        let gap = outcome.longest_gap(ear, hz, 10.0, 38.0);
+        assert!(gap <= 1.0, "{ear:?}: {gap}\n{ladder}");
     }
 }
 

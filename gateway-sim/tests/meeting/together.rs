@@ -27,6 +27,14 @@ fn a_phone_alone_is_answered_at_once_and_found_by_who_comes_later() {
     assert!(phone.is_phone && !phone.is_moderator && phone.is_muted == Some(false));
     assert_eq!(*status, "Connected");
     assert_talked(&outcome, 17.5, 33.0);
+    let (legs, sound) = (meeting.legs, meeting.halves.media);
+    assert_eq!((legs.bridge_sessions, legs.bridge_keys, legs.bridge_gaps), (1, 1, 0));
+    assert!(legs.bridge_keys_ms < 1_000, "{legs:?}");
+    // 15 s and a bit of both voices, 50 packets each second.
+    assert!((700..1_000).contains(&sound.jitsi_speech_received), "{sound:?}");
+    assert!(sound.jitsi_speech_received_bytes > 12 * sound.jitsi_speech_received, "{sound:?}");
+    assert!(sound.jitsi_speech_sent > 700 && sound.jitsi_speech_sent_bytes > 0, "{sound:?}");
+    assert_eq!((sound.jitsi_speech_missing, sound.jitsi_speech_concealed_ms), (0, 0), "{sound:?}");
     let first = outcome.heard(W0, PHONE[0])[0].as_secs_f64();
     assert!((15.0..15.7).contains(&first), "the web hears the phone from {first} on");
     assert_eq!(ended(&outcome, 0).1, "caller_hung_up");

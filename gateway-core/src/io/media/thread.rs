@@ -14,6 +14,7 @@ use super::{MediaSockets, Shared};
 use crate::base::ids::CallKey;
 use crate::base::limits::{RTP_DATAGRAM_BYTES_MAX, SHARD_COMMANDS_PER_WAKE};
 use crate::base::time::WallClock;
+use crate::leg::counters::ConferenceCounters;
 use crate::leg::media::{FromMedia, ToMedia};
 use crate::leg::trunk::media::MediaCounters;
 use crate::shard::{Shard, ShardConfig, ShardCounters};
@@ -184,7 +185,8 @@ impl MediaThread {
         self.counters.media_datagrams_unsent = self.sockets.unsent;
         self.counters.media_late_us_last_second =
             std::mem::take(&mut self.late_max).as_micros() as u64;
-        let sums = (self.counters, self.shard.counters(), self.shard.media_counters());
+        let media = (self.shard.media_counters(), self.shard.conference_counters());
+        let sums = (self.counters, self.shard.counters(), media.0, media.1);
         self.published.store(sums);
     }
 }
@@ -210,12 +212,17 @@ impl SleepClock {
 }
 
 /// A copy of the thread's counters that anybody may read without a lock.
-#[derive(Default)]
 pub(super) struct Published {
     values: [AtomicU64; PUBLISHED_MAX],
 }
 
-type Sums = (ThreadCounters, ShardCounters, MediaCounters);
+impl Default for Published {
+    fn default() -> Self {
+        Self { values: [const { AtomicU64::new(0) }; PUBLISHED_MAX] }
+    }
+}
+
+type Sums = (ThreadCounters, ShardCounters, MediaCounters, ConferenceCounters);
 
 impl Published {
     fn store(&self, sums: Sums) {
@@ -244,7 +251,8 @@ fn visit(sums: &Sums, see: &mut dyn FnMut(&'static str, &'static str, u64)) {
     sums.0.visit(see);
     sums.1.visit(see);
     sums.2.visit(see);
+    sums.3.visit(see);
 }
 
-/// Counters of the three structs above.
-const PUBLISHED_MAX: usize = 32;
+/// Counters of the four structs above.
+const PUBLISHED_MAX: usize = 64;

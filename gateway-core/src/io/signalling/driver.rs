@@ -394,6 +394,7 @@ impl Driver {
         self.xmpp.counters().visit(&mut add);
         self.gateway.counters().visit(&mut add);
         self.gateway.endpoint_counters().visit(&mut add);
+        self.gateway.backend_counters().visit(&mut add);
         for media in &self.media {
             media.visit_counters(&mut |name, help, value| add_to(&mut all, name, help, value));
         }

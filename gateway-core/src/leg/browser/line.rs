@@ -11,7 +11,9 @@ use crate::base::limits::RTP_DATAGRAM_BYTES_MAX;
 use crate::base::time::Why;
 use crate::leg::media::{SocketKind, Transmit};
 use crate::rtp::wire::{DatagramKind, datagram_kind};
-use crate::webrtc::transport::{Datagram, Media, Transport, TransportCommand, TransportEvent};
+use crate::webrtc::transport::{
+    Datagram, Media, Transport, TransportCommand, TransportCounters, TransportEvent,
+};
 
 /// The one peer that the media half knows: an address that means something to this line alone (RFC 5737), and to no
 /// socket.
@@ -100,6 +102,11 @@ impl BrowserLine {
     /// The next deadline.
     pub fn poll_timeout(&self) -> Option<(Instant, Why)> {
         self.transport.poll_timeout()
+    }
+
+    /// What its transport met.
+    pub fn counters(&self) -> TransportCounters {
+        self.transport.counters()
     }
 
     fn see(&mut self, now: Instant) -> Instant {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::rng::Rng;
 use crate::base::time::{WallClock, Why};
+use crate::leg::counters::ConferenceCounters;
 use crate::leg::media::{
     ConferenceCommand, ConferenceEvent, ConferenceMedia, SocketKind, Transmit, Uplink, UplinkPlace,
     UplinkQuality,
@@ -68,6 +69,19 @@ crate::counters! {
     pub struct JitsiMediaCounters {
         /// Packets of speech sent to the bridge.
         jitsi_speech_sent,
+        /// Their bytes, with RTP headers.
+        jitsi_speech_sent_bytes,
+        /// Packets of announced sources received from the bridge.
+        jitsi_speech_received,
+        /// Their bytes, with RTP headers.
+        jitsi_speech_received_bytes,
+        /// Numbers left out by sources for less than a second: lost, or overtaken by others. Longer pauses are the bridge's
+        /// choice of whom it sends.
+        jitsi_speech_missing,
+        /// Packets that came after later ones: less what was missing by mistake.
+        jitsi_speech_overtaken,
+        /// Milliseconds of speech from the bridge that were invented for lost or late packets.
+        jitsi_speech_concealed_ms,
         /// Frames of speech not encoded because nobody spoke.
         jitsi_silence_saved,
         /// Packets of the phone that came too late for the reorder window.
@@ -123,6 +137,7 @@ impl JitsiMedia {
         while let Some(packet) = self.uplink.next_packet(now, &mut self.counters) {
             if self.transport.send(Media::Rtp, packet) {
                 self.counters.jitsi_speech_sent += 1;
+                self.counters.jitsi_speech_sent_bytes += packet.len() as u64;
             }
         }
     }
@@ -196,7 +211,7 @@ impl ConferenceMedia for JitsiMedia {
                 self.downlink.add(now, ssrc, source, self.attached.then_some(ingress));
             }
             ConferenceCommand::RemoveSource { ssrc } => {
-                self.downlink.remove(ssrc, ingress);
+                self.downlink.remove(ssrc, ingress, &mut self.counters);
                 self.transport.command(now, TransportCommand::ForgetSource(ssrc));
             }
             ConferenceCommand::Transport(command) => self.transport.command(now, command),
@@ -291,6 +306,12 @@ impl ConferenceMedia for JitsiMedia {
         if place.ssrc == self.config.ssrc {
             self.uplink.go_on_from(place);
         }
+    }
+
+    fn count(&self, ingress: Option<&Ingress>, sum: &mut ConferenceCounters) {
+        sum.media.add(&self.counters);
+        sum.media.jitsi_speech_concealed_ms += self.downlink.concealed_ms(ingress);
+        sum.transport.add(&self.transport.counters());
     }
 
     fn uplink_quality(&self, _: &Ingress) -> Option<UplinkQuality> {

@@ -30,6 +30,7 @@ use crate::jitsi::stanza::disco::Abilities;
 use crate::leg::backend::{
     Backend, BackendInput, BackendOutput, JoinRefused, JoinRequest, LegCommand, RoomSnapshot,
 };
+use crate::leg::counters::BackendCounters;
 use crate::leg::media::ToMedia;
 use crate::media::ingress::{EarKey, Ingress};
 use crate::webrtc::Certificate;
@@ -62,6 +63,7 @@ pub struct JitsiBackend {
     legs_born: u64,
     sounds: Sounds,
     deadlines: Deadlines,
+    counters: BackendCounters,
     outputs: VecDeque<BackendOutput>,
 }
 
@@ -82,6 +84,7 @@ impl JitsiBackend {
             legs_born: 0,
             sounds: Sounds::default(),
             deadlines: Deadlines::default(),
+            counters: BackendCounters::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -91,6 +94,7 @@ impl JitsiBackend {
         let before = leg.standing();
         act(leg);
         let after = leg.standing();
+        self.counters.add(&leg.take_counters());
         let (outputs, is_gone) = (std::mem::take(&mut leg.outputs), leg.is_gone());
         self.deadlines.set(key, leg.poll_timeout().filter(|_| !is_gone));
         let mut has_moved = before != after;
@@ -227,6 +231,10 @@ impl Backend for JitsiBackend {
 
     fn poll_timeout(&self) -> Option<(Instant, Why)> {
         self.deadlines.next()
+    }
+
+    fn counters(&self) -> BackendCounters {
+        self.counters
     }
 
     fn snapshot(&self) -> Vec<RoomSnapshot> {

@@ -10,7 +10,7 @@ use crate::media::codec::CodecKind;
 use crate::media::ingress::loudest::Loudest;
 use crate::media::ingress::{Ingress, Source, SourceKey, SourcePacket};
 use crate::media::level;
-use crate::rtp::reception::{Arrival, Reception};
+use crate::rtp::reception::{Arrival, Placed, Reception};
 use crate::rtp::wire::ext::read_level;
 use crate::rtp::wire::header;
 use crate::rtp::wire::rtcp::ReportBlock;
@@ -42,6 +42,8 @@ struct Stream {
     heard_at: Option<Instant>,
     /// Packets left out so far.
     left_out: u64,
+    /// Number of the latest packet.
+    latest: Option<u64>,
 }
 
 /// The room's name for a source of the bridge.
@@ -94,6 +96,7 @@ impl Downlink {
             loudness: 0,
             heard_at: None,
             left_out: 0,
+            latest: None,
         };
         if let Some(ingress) = ingress {
             stream.enter(now, ingress);
@@ -101,11 +104,17 @@ impl Downlink {
         self.streams.insert(place, stream);
     }
 
-    pub(super) fn remove(&mut self, ssrc: u32, ingress: &mut Ingress) {
+    pub(super) fn remove(
+        &mut self,
+        ssrc: u32,
+        ingress: &mut Ingress,
+        counters: &mut JitsiMediaCounters,
+    ) {
         if let Ok(place) = self.streams.binary_search_by_key(&ssrc, |stream| stream.ssrc) {
             let stream = self.streams.remove(place);
             self.loudest.forget(key_of(ssrc));
             if let Some(source) = ingress.remove_source(key_of(ssrc)).or(stream.source) {
+                counters.jitsi_speech_concealed_ms += concealed_ms(&source);
                 self.keep(source);
             }
         }
@@ -134,6 +143,7 @@ impl Downlink {
             return;
         };
         let Arrival::Fresh(placed) = stream.reception.receive(&header) else { return };
+        stream.note(placed, bytes.len(), counters);
         if header.payload_type != self.payload_type || payload.is_empty() {
             return;
         }
@@ -186,6 +196,16 @@ impl Downlink {
         self.chosen = self.loudest.choose();
     }
 
+    /// Sound invented for the sources that are here, as long as they are.
+    pub(super) fn concealed_ms(&self, ingress: Option<&Ingress>) -> u64 {
+        let of = |stream: &Stream| {
+            let here = stream.source.as_deref();
+            let source = here.or_else(|| ingress.and_then(|it| it.source(key_of(stream.ssrc))));
+            source.map_or(0, concealed_ms)
+        };
+        self.streams.iter().map(of).sum()
+    }
+
     /// Of each source in turn.
     pub(super) fn report_block(&mut self) -> Option<ReportBlock> {
         for _ in 0..self.streams.len() {
@@ -201,6 +221,21 @@ impl Downlink {
 }
 
 impl Stream {
+    /// Counts a packet, and the numbers that were left out before it.
+    fn note(&mut self, placed: Placed, bytes: usize, counters: &mut JitsiMediaCounters) {
+        counters.jitsi_speech_received += 1;
+        counters.jitsi_speech_received_bytes += bytes as u64;
+        let number = placed.sequence.0;
+        let latest = self.latest.filter(|_| !placed.new_stream).unwrap_or(number);
+        match number.saturating_sub(latest.saturating_add(1)) {
+            0 => {}
+            left_out if left_out < LOSS_PACKETS_MAX => counters.jitsi_speech_missing += left_out,
+            _ => {}
+        }
+        counters.jitsi_speech_overtaken += u64::from(number < latest);
+        self.latest = Some(latest.max(number));
+    }
+
     fn enter(&mut self, now: Instant, ingress: &mut Ingress) {
         if let Some(source) = self.source.take() {
             self.source = ingress.add_source(now, source).err();
@@ -208,7 +243,16 @@ impl Stream {
     }
 }
 
+/// Sound of a source that was invented.
+fn concealed_ms(source: &Source) -> u64 {
+    source.statistics().units_concealed / FIGURE_UNITS_PER_MS
+}
+
 const OPUS_CLOCK_HZ: u32 = 48_000;
+/// Figures of a jitter buffer are in 1/48000 s.
+const FIGURE_UNITS_PER_MS: u64 = 48;
+/// A second: what is left out longer was not sent to us.
+const LOSS_PACKETS_MAX: u64 = 50;
 /// A source that tells no level counts as a voice.
 const LOUDNESS_UNTOLD: u8 = 97;
 const ROUND: Duration = Duration::from_millis(5);

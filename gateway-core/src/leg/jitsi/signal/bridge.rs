@@ -6,6 +6,7 @@
 //! SSRC and from the leg's other socket, whose predecessor closes when sound flows. A session that the focus ended
 //! keeps its sound until then: the bridge may still be there.
 
+mod half;
 mod hearing;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,33 +19,27 @@ use minidom::Element;
 use tracing::{debug, warn};
 
 use super::SessionMaker;
-use super::session::{Hearing, Session, SessionCommand, SessionEvent, SessionOutput};
+use super::session::{Ending, Hearing, Session, SessionCommand, SessionEvent, SessionOutput};
 use super::translate;
-use crate::base::ids::{LegKey, RoomKey};
+use crate::base::ids::LegKey;
 use crate::base::rng::Rng;
 use crate::base::time::{WallClock, Why};
 use crate::base::timers::earliest;
 use crate::jitsi::bridge_channel::BridgeChannel;
 use crate::jitsi::jingle::{
-    Answer, JingleCommand, JingleConfig, JingleEvent, JingleOutput, JingleSession, Offer,
+    Failure, JingleCommand, JingleConfig, JingleEvent, JingleOutput, JingleSession, Offer,
     SessionSerial,
 };
 use crate::jitsi::muc::FOCUS_NICK;
 use crate::jitsi::sources::{Voice, VoiceTable};
 use crate::jitsi::stanza::jingle::AUDIO_LEVEL;
-use crate::jitsi::stanza::sources::Source;
 use crate::jitsi::stanza::transport::IceTransport;
 use crate::leg::backend::{JoinRequest, SocketNews};
-use crate::leg::jitsi::media::{JitsiMedia, JitsiMediaConfig};
+use crate::leg::counters::BackendCounters;
 use crate::leg::media::{ConferenceCommand, ConferenceEvent, ToMedia};
-use crate::media::codec::CodecKind;
 use crate::media::frame::SampleRate;
 use crate::media::ingress::EarKey;
-use crate::webrtc::{
-    Candidate, Certificate, DtlsTransport, IceCredentials, LocalIce, LocalTransport,
-    PlainTransport, RemoteTransport, Setup, Transport, TransportCommand, TransportEvent,
-    TransportSettings,
-};
+use crate::webrtc::{Certificate, Setup, TransportCommand};
 
 /// How legs and bridges talk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +102,8 @@ impl SessionMaker for BridgeSessions {
             half: None,
             hearing: Hearing::default(),
             fed: BTreeMap::new(),
+            silent_since: None,
+            counters: BackendCounters::default(),
             outputs: VecDeque::new(),
         })
     }
@@ -136,6 +133,9 @@ pub struct BridgeSession {
     hearing: Hearing,
     /// What the half feeds into the room's sound: voices, and the ears that must not hear them.
     fed: BTreeMap<u32, (Voice, Option<EarKey>)>,
+    /// Sound flowed, and was interrupted then.
+    silent_since: Option<Instant>,
+    counters: BackendCounters,
     outputs: VecDeque<SessionOutput>,
 }
 
@@ -165,6 +165,8 @@ struct Half {
     is_secured: bool,
     /// Sound flows.
     is_up: bool,
+    /// When it was made.
+    began: Instant,
 }
 
 impl BridgeSession {
@@ -172,18 +174,18 @@ impl BridgeSession {
         if let Some(jingle) = &mut self.jingle {
             jingle.command(now, command);
         }
-        self.drain();
+        self.drain(now);
     }
 
     /// What our machines have to say.
-    fn drain(&mut self) {
+    fn drain(&mut self, now: Instant) {
         loop {
             if self.voices.has_changed() {
                 self.feed();
             } else if let Some(output) = self.jingle.as_mut().and_then(JingleSession::poll_output) {
                 match output {
                     JingleOutput::Send(stanza) => self.put(SessionOutput::Send(stanza)),
-                    JingleOutput::Event(event) => self.jingle_said(event),
+                    JingleOutput::Event(event) => self.jingle_said(now, event),
                 }
             } else if let Some(output) = self.channel.poll_output() {
                 self.channel_said(output);
@@ -193,7 +195,7 @@ impl BridgeSession {
         }
     }
 
-    fn jingle_said(&mut self, event: JingleEvent) {
+    fn jingle_said(&mut self, now: Instant, event: JingleEvent) {
         match event {
             JingleEvent::Offered(offer) => self.offered(offer, None),
             JingleEvent::TransportReplaced(offer) => {
@@ -216,18 +218,27 @@ impl BridgeSession {
             }
             JingleEvent::SourcesAdded { sources, .. } => self.voices.add(&sources),
             JingleEvent::SourcesRemoved { sources, .. } => self.voices.remove(&sources),
-            JingleEvent::Terminated { reason, .. } => self.ended(reason.condition == ALONE),
+            JingleEvent::Terminated { reason, .. } => match reason.condition.as_str() {
+                ALONE => self.ended_alone(),
+                MOVED => self.ended(now, Ending::Moved),
+                // The focus could not make a session of it, and forgot us.
+                _ => self.ended(now, Ending::Dropped),
+            },
             JingleEvent::UselessOffer(fault) => {
                 warn!(leg = %self.leg, %fault, "the focus offered a session that cannot carry sound");
-                self.ended(false);
+                self.ended(now, Ending::Dropped);
             }
             JingleEvent::AcceptFailed { failure, .. } => {
                 debug!(leg = %self.leg, ?failure, "accept failed");
-                if failure != crate::jitsi::jingle::Failure::NoAnswer {
-                    self.ended(false);
+                if failure != Failure::NoAnswer {
+                    self.ended(now, Ending::Dropped);
                 }
             }
-            JingleEvent::RestartFailed(_) | JingleEvent::NoOffer => self.ended(false),
+            // Refused or limited: the session is gone nevertheless.
+            JingleEvent::RestartFailed(Failure::Refused(_)) | JingleEvent::NoOffer => {
+                self.ended(now, Ending::Dropped);
+            }
+            JingleEvent::RestartFailed(_) => self.ended(now, Ending::Broken),
             // Whoever asked has a deadline, and asks for more then.
             JingleEvent::IceRestartFailed(_) | JingleEvent::SourceRefused { .. } => {}
         }
@@ -244,193 +255,28 @@ impl BridgeSession {
     }
 
     /// The focus ended the session, or it never was one.
-    fn ended(&mut self, is_alone: bool) {
+    fn ended(&mut self, now: Instant, ending: Ending) {
         self.pending = None;
         if let Some(half) = &mut self.half {
             half.session = None;
+            if half.is_up {
+                self.silent_since.get_or_insert(now);
+            }
         }
-        if is_alone {
-            self.detach();
-        }
-        self.put(SessionOutput::Event(SessionEvent::Ended));
+        self.counters.bridge_sessions_dropped += u64::from(ending == Ending::Dropped);
+        self.put(SessionOutput::Event(SessionEvent::Ended(ending)));
+    }
+
+    /// Nobody else was there for a while: there is nothing to hear and nobody to talk to.
+    fn ended_alone(&mut self) {
+        self.pending = None;
+        self.silent_since = None;
+        self.detach();
+        self.put(SessionOutput::Event(SessionEvent::Ended(Ending::Moved)));
     }
 
     fn is_current(&self, session: SessionSerial) -> bool {
         self.half.as_ref().is_some_and(|half| half.session == Some(session))
-    }
-
-    fn accept(
-        &mut self,
-        now: Instant,
-        (socket, address): (u8, SocketAddr),
-        offer: &Offer,
-        ssrc: Option<u32>,
-    ) {
-        let remote = translate::remote_transport(&offer.transport);
-        let (Some(remote), Some(certificate)) = (remote, self.certificate.clone()) else {
-            warn!(leg = %self.leg, "no common DTLS fingerprint, or no certificate of ours");
-            self.jingle(now, JingleCommand::Terminate("unsupported-transports"));
-            return self.ended(false);
-        };
-        self.sessions += 1;
-        let mut rng = self.rng.fork(&format!("media/{}", self.sessions));
-        let ssrc = ssrc.unwrap_or_else(|| rng.u32().max(1));
-        let setup = match self.kind {
-            TransportKind::Dtls { setup } => setup,
-            TransportKind::Plain => Setup::Passive,
-        };
-        let local =
-            LocalTransport { ice: local_ice(socket, address, &mut rng), certificate, setup };
-        let answer = Answer {
-            session: offer.session,
-            transport: translate::local_transport(&local, remote.sctp_port),
-            source: self.own_source(ssrc),
-        };
-        let transport = self.new_transport(now, &local, &remote, rng.fork("transport"));
-        let half = JitsiMedia::new(now, self.media_config(now, offer, ssrc), transport, rng);
-        self.attach(half);
-        self.open_socket(offer);
-        let old_socket = self.half.as_ref().map(|half| half.socket);
-        self.half = Some(Half {
-            session: Some(offer.session),
-            ssrc,
-            socket,
-            old_socket,
-            is_secured: false,
-            is_up: false,
-        });
-        self.feed();
-        self.jingle(now, JingleCommand::Accept(Box::new(answer)));
-    }
-
-    fn new_transport(
-        &self,
-        now: Instant,
-        local: &LocalTransport,
-        remote: &RemoteTransport,
-        rng: Rng,
-    ) -> Box<dyn Transport> {
-        match self.kind {
-            TransportKind::Dtls { .. } => {
-                DtlsTransport::new(now, local, remote, TransportSettings::default(), rng)
-            }
-            TransportKind::Plain => PlainTransport::new(now, local, remote),
-        }
-    }
-
-    fn media_config(&self, now: Instant, offer: &Offer, ssrc: u32) -> JitsiMediaConfig {
-        let (then, wall) = self.clock;
-        JitsiMediaConfig {
-            ear: self.ear,
-            rate: self.rate,
-            // All: the phone may change its codec, and a bridge session does not end for that.
-            codecs: CODECS.to_vec(),
-            ssrc,
-            opus_payload_type: offer.opus.id,
-            level_extension: offer.audio_level(),
-            cname: self.nick.clone(),
-            wall: WallClock { unix: wall.unix + now.saturating_duration_since(then) },
-        }
-    }
-
-    /// What we send, as browsers tell theirs.
-    fn own_source(&self, ssrc: u32) -> Source {
-        let nick = &self.nick;
-        Source {
-            name: Some(format!("{nick}-a0")),
-            msid: Some(format!("{nick}-audio-0 {nick}-a0-track")),
-            ..Source::audio(ssrc)
-        }
-    }
-
-    /// Puts a media half in the place of the old one. It feeds nothing yet.
-    fn attach(&mut self, half: Box<JitsiMedia>) {
-        self.close_channel();
-        // Whose sound it is, the backend knows.
-        let room = RoomKey::default();
-        self.media(ToMedia::AttachConference { call: self.leg.call, room, half });
-        self.fed.clear();
-    }
-
-    fn detach(&mut self) {
-        let Some(half) = self.half.take() else { return };
-        self.close_channel();
-        self.fed.clear();
-        self.media(ToMedia::DetachConference(self.leg.call));
-        self.put(SessionOutput::ClosePort(half.socket));
-        if let Some(old) = half.old_socket {
-            self.put(SessionOutput::ClosePort(old));
-        }
-    }
-
-    /// The bridge's new side of ICE and ours meet on a new socket; keys and SSRC stay.
-    fn restart_ice(
-        &mut self,
-        now: Instant,
-        (socket, address): (u8, SocketAddr),
-        session: SessionSerial,
-        theirs: &IceTransport,
-    ) {
-        let Some(half) = self.half.as_mut().filter(|half| half.session == Some(session)) else {
-            return self.put(SessionOutput::ClosePort(socket));
-        };
-        half.old_socket = Some(half.socket);
-        half.socket = socket;
-        let local = local_ice(socket, address, &mut self.rng);
-        let generation = theirs.generation.unwrap_or(1);
-        let answer = IceTransport {
-            generation: Some(generation),
-            ..translate::local_ice(&local, generation)
-        };
-        let remote = translate::remote_ice(theirs);
-        self.transport(TransportCommand::Restart { local, remote });
-        self.jingle(now, JingleCommand::AnswerIceRestart { session, transport: answer });
-    }
-
-    fn transport_said(&mut self, now: Instant, event: TransportEvent) {
-        match event {
-            TransportEvent::Nominated { .. } => self.path_found(),
-            TransportEvent::Quiet | TransportEvent::Disconnected => {
-                let Some(half) = self.half.as_mut().filter(|half| half.is_up) else { return };
-                half.is_up = false;
-                self.put(SessionOutput::Event(SessionEvent::PathLost));
-            }
-            TransportEvent::SocketUnused(socket) => {
-                let Some(half) = &mut self.half else { return };
-                if half.old_socket.take_if(|old| *old == socket).is_some() {
-                    self.put(SessionOutput::ClosePort(socket));
-                }
-            }
-            TransportEvent::ChannelOpen => self.channel.opened(now),
-            TransportEvent::ChannelMessage(text) => self.channel.handle_message(&text),
-            TransportEvent::ChannelClosed => self.channel.closed(),
-            TransportEvent::Failed(failure) => {
-                warn!(leg = %self.leg, %failure, "the transport to the bridge failed");
-                self.broken(now);
-            }
-            // Told as `Connected`.
-            TransportEvent::Secured { .. } => {}
-        }
-    }
-
-    /// Keys, or a path after none.
-    fn path_found(&mut self) {
-        let Some(half) = self.half.as_mut().filter(|half| half.is_secured && !half.is_up) else {
-            return;
-        };
-        half.is_up = true;
-        self.put(SessionOutput::Event(SessionEvent::Up));
-    }
-
-    /// No transport any more: only a new session helps.
-    fn broken(&mut self, now: Instant) {
-        let Some(half) = &mut self.half else { return };
-        half.is_up = false;
-        let had_session = half.session.take().is_some();
-        if had_session {
-            self.put(SessionOutput::Event(SessionEvent::Ended));
-            self.jingle(now, JingleCommand::RequestRestart);
-        }
     }
 
     fn close(&mut self, now: Instant) {
@@ -474,7 +320,7 @@ impl Session for BridgeSession {
     fn handle_stanza(&mut self, now: Instant, stanza: &Element) -> bool {
         let Some(jingle) = &mut self.jingle else { return false };
         let taken = jingle.handle_stanza(now, stanza);
-        self.drain();
+        self.drain(now);
         taken
     }
 
@@ -484,7 +330,10 @@ impl Session for BridgeSession {
                 if let Some(half) = &mut self.half {
                     half.is_secured = true;
                     let old = half.old_socket.take();
-                    self.path_found();
+                    let taken = now.saturating_duration_since(half.began).as_millis();
+                    self.counters.bridge_keys += 1;
+                    self.counters.bridge_keys_ms += u64::try_from(taken).unwrap_or(u64::MAX);
+                    self.path_found(now);
                     if let Some(old) = old {
                         self.put(SessionOutput::ClosePort(old));
                     }
@@ -494,7 +343,7 @@ impl Session for BridgeSession {
             ConferenceEvent::Speaking(_) => {}
             ConferenceEvent::Transport(event) => self.transport_said(now, event),
         }
-        self.drain();
+        self.drain(now);
     }
 
     fn handle_socket(&mut self, now: Instant, news: SocketNews) {
@@ -504,7 +353,7 @@ impl Session for BridgeSession {
             SocketNews::Text(text) => self.channel.handle_message(&text),
             SocketNews::Down => self.channel.closed(),
         }
-        self.drain();
+        self.drain(now);
     }
 
     fn port_opened(&mut self, now: Instant, socket: u8, address: Option<SocketAddr>) {
@@ -520,7 +369,7 @@ impl Session for BridgeSession {
             }
             (Some(Pending::Offer { .. }), None) => {
                 self.jingle(now, JingleCommand::Terminate("general-error"));
-                self.ended(false);
+                self.ended(now, Ending::Broken);
             }
             (Some(Pending::IceRestart { session, theirs, .. }), Some(address)) => {
                 self.restart_ice(now, (socket, address), session, &theirs);
@@ -529,7 +378,7 @@ impl Session for BridgeSession {
             // The recovery asks for a new session when its time comes.
             (Some(Pending::IceRestart { .. }) | None, None) => {}
         }
-        self.drain();
+        self.drain(now);
     }
 
     fn command(&mut self, now: Instant, command: SessionCommand) {
@@ -559,7 +408,7 @@ impl Session for BridgeSession {
             }
             SessionCommand::Close => self.close(now),
         }
-        self.drain();
+        self.drain(now);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -567,11 +416,15 @@ impl Session for BridgeSession {
             jingle.handle_timeout(now);
         }
         self.channel.handle_timeout(now);
-        self.drain();
+        self.drain(now);
     }
 
     fn poll_output(&mut self) -> Option<SessionOutput> {
         self.outputs.pop_front()
+    }
+
+    fn take_counters(&mut self) -> BackendCounters {
+        std::mem::take(&mut self.counters)
     }
 
     fn poll_timeout(&self) -> Option<(Instant, Why)> {
@@ -580,14 +433,9 @@ impl Session for BridgeSession {
     }
 }
 
-fn local_ice(socket: u8, address: SocketAddr, rng: &mut Rng) -> LocalIce {
-    let candidates = vec![Candidate::host(address, 0)];
-    LocalIce { credentials: IceCredentials::random(rng), candidates, socket }
-}
-
-/// What a phone may send.
-const CODECS: [CodecKind; 4] = [CodecKind::Opus, CodecKind::G722, CodecKind::Pcma, CodecKind::Pcmu];
 /// The feature that makes the focus offer a bridge channel over SCTP.
 const BRIDGE_CHANNEL: &str = "urn:xmpp:jingle:transports:dtls-sctp:1";
 /// The reason for ending the session of somebody who has been alone for 20 s.
 const ALONE: &str = "expired";
+/// The reason for a session that is ended to be made anew elsewhere.
+const MOVED: &str = "success";

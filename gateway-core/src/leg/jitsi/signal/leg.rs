@@ -11,7 +11,10 @@
 //! there is always a deadline, and its end is spoken.
 
 mod news;
+mod patience;
 mod settle;
+
+use self::patience::{Timer, WORDS_AFTER, why};
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -22,8 +25,8 @@ use jid::FullJid;
 use minidom::Element;
 use tracing::debug;
 
-use super::recovery::{Due, Loss, Recovery, Step};
-use super::session::{Hearing, Session, SessionCommand};
+use super::recovery::{Due, Loss, Recovery, Rejoins};
+use super::session::{Hearing, Session, SessionCommand, Whom};
 use super::settings::JitsiSettings;
 use super::sounds::{Carries, Standing};
 use crate::base::ids::{LegKey, RoomKey, StreamKey};
@@ -45,20 +48,10 @@ use crate::leg::backend::{
     BackendOutput, JoinRequest, JoinStep, LegCommand, MemberSnapshot, RoomFacts, SocketNews,
     StreamDownReason,
 };
+use crate::leg::counters::BackendCounters;
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::ConferenceEvent;
 use crate::media::ingress::EarKey;
-
-/// A join that takes longer needs words.
-pub(super) const WORDS_AFTER: Duration = Duration::from_secs(2);
-/// Others are there and the focus did not open a session within this.
-pub(super) const INVITED_WITHIN: Duration = Duration::from_secs(15);
-/// The caller answered a question within this, or the line to him is broken; his own patience is shorter.
-const PASSWORD_WITHIN: Duration = Duration::from_secs(120);
-/// Passwords that may be tried.
-pub(super) const PASSWORDS_MAX: u8 = 3;
-/// Pause before a conference request that follows a refused join.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where a leg stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,40 +70,6 @@ pub(super) enum Stage {
     Inside,
     /// `Left` was said.
     Gone,
-}
-
-/// What a leg waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Timer {
-    /// The join needs words.
-    Words,
-    /// The join takes too long though nobody is waited for.
-    Join,
-    /// The host does not come.
-    Host,
-    /// The moderator does not decide.
-    Lobby,
-    /// The caller types no password.
-    Password,
-    /// The focus opens no session.
-    Invitation,
-    /// Ask the focus again.
-    AskAgain,
-    /// Only phones are left.
-    OnlyPhones,
-}
-
-fn why(timer: Timer) -> Why {
-    Why(match timer {
-        Timer::Words => "jitsi.join_words",
-        Timer::Join => "jitsi.join_max",
-        Timer::Host => "jitsi.host_wait",
-        Timer::Lobby => "jitsi.lobby_wait",
-        Timer::Password => "jitsi.password",
-        Timer::Invitation => "jitsi.invitation",
-        Timer::AskAgain => "jitsi.ask_again",
-        Timer::OnlyPhones => "jitsi.only_phones",
-    })
 }
 
 /// One leg.
@@ -149,7 +108,11 @@ pub(super) struct Leg {
     /// People that were told to the call.
     pub(super) people_told: usize,
     pub(super) recovery: Option<Recovery>,
-    pub(super) timers: Timers<Timer>,
+    rejoins: Rejoins,
+    /// Of our phones in the room it is this one that hears for all.
+    listens_for_room: bool,
+    counters: BackendCounters,
+    timers: Timers<Timer>,
     pub(super) waits_for_host: bool,
     pub(super) has_lobby: bool,
     pub(super) had_web_people: bool,
@@ -227,6 +190,9 @@ impl Leg {
             was_settled: false,
             people_told: 0,
             recovery: None,
+            rejoins: Rejoins::default(),
+            listens_for_room: true,
+            counters: BackendCounters::default(),
             timers: Timers::default(),
             waits_for_host: false,
             has_lobby: false,
@@ -278,7 +244,7 @@ impl Leg {
             return self.leave(now, EndReason::ServiceUnavailable);
         }
         if let Some(recovery) = &mut self.recovery {
-            recovery.worse(now, Loss::Stream);
+            recovery.worse(now, Loss::Stream, Duration::ZERO);
         }
         self.settle(now);
     }
@@ -416,41 +382,13 @@ impl Leg {
             match due {
                 Due::Say => self.progress(JoinStep::Reconnecting),
                 Due::Try(step) => self.try_step(now, step),
-                Due::GiveUp => return self.leave(now, EndReason::ConferenceLost),
+                Due::GiveUp => {
+                    self.counters.conferences_given_up += 1;
+                    return self.leave(now, EndReason::ConferenceLost);
+                }
             }
         }
         self.drain(now);
-    }
-
-    fn timer(&mut self, now: Instant, timer: Timer) {
-        match timer {
-            Timer::Words if !self.was_settled => self.progress(JoinStep::Joining),
-            Timer::Words => {}
-            Timer::Join => self.leave(now, EndReason::ServiceUnavailable),
-            Timer::Host | Timer::Lobby => self.leave(now, EndReason::HostNeverCame),
-            Timer::Password => self.leave(now, EndReason::PinNotGiven),
-            Timer::Invitation if self.was_settled => self.lost(now, Loss::Session),
-            Timer::Invitation | Timer::AskAgain => self.request(now, "again"),
-            Timer::OnlyPhones => self.leave(now, EndReason::RoomEnded),
-        }
-    }
-
-    fn try_step(&mut self, now: Instant, step: Step) {
-        debug!(leg = %self.key, ?step, "recovery");
-        if !self.stream_is_up {
-            return;
-        }
-        match step {
-            Step::IceRestart => self.session.command(now, SessionCommand::IceRestart),
-            Step::SessionRestart => self.session.command(now, SessionCommand::Restart),
-            Step::Request => self.focus.ask(now, &self.target),
-            Step::Rejoin => {
-                self.muc.leave();
-                self.moderation.left();
-                self.out_of_room(now);
-                self.request(now, "rejoin");
-            }
-        }
     }
 
     /// The focus does not count on our session any more; what sounds may sound on until there is another.
@@ -470,49 +408,10 @@ impl Leg {
         self.focus.ask(now, &self.target);
     }
 
-    /// Something of a settled leg was lost.
-    pub(super) fn lost(&mut self, now: Instant, loss: Loss) {
-        if !self.was_settled {
-            return;
-        }
-        match &mut self.recovery {
-            Some(recovery) => recovery.worse(now, loss),
-            None => self.recovery = Some(Recovery::new(now, loss, self.settings.rejoin_max)),
-        }
-    }
-
     /// The one place where a leg moves on.
     pub(super) fn enter(&mut self, stage: Stage, cause: &'static str) {
         debug!(leg = %self.key, from = ?self.stage, to = ?stage, cause);
         self.stage = stage;
-    }
-
-    /// From now on it is the machines that take their time, not people.
-    pub(super) fn nobody_waited_for(&mut self, now: Instant) {
-        self.timers.clear(Timer::Host);
-        self.timers.clear(Timer::Lobby);
-        if !self.was_settled {
-            self.timers.set(Timer::Join, now + self.settings.join_max);
-        }
-    }
-
-    /// People take their time: their own deadline holds.
-    pub(super) fn wait_for(&mut self, now: Instant, timer: Timer) {
-        let patience = match timer {
-            Timer::Host => self.ask.policy.host_wait_max,
-            Timer::Lobby => self.settings.lobby_wait_max,
-            _ => PASSWORD_WITHIN,
-        };
-        self.timers.clear(Timer::Join);
-        self.timers.clear(Timer::Words);
-        if !self.timers.is_set(timer) {
-            self.timers.set(timer, now + patience);
-        }
-    }
-
-    /// The focus says the room is not there although it said it would be: once more, not at once.
-    pub(super) fn ask_again(&mut self, now: Instant) {
-        self.timers.set(Timer::AskAgain, now + ASK_AGAIN);
     }
 
     /// Out of everything, aloud if there is a reason.
@@ -590,8 +489,16 @@ impl Leg {
 
     /// Whom it hears for its room.
     pub(super) fn hear(&mut self, now: Instant, hearing: Hearing) {
+        self.listens_for_room = hearing.whom == Whom::All;
         self.session.command(now, SessionCommand::Hear(hearing));
         self.drain(now);
+    }
+
+    /// What it met since it was asked last.
+    pub(super) fn take_counters(&mut self) -> BackendCounters {
+        let mut counters = std::mem::take(&mut self.counters);
+        counters.add(&self.session.take_counters());
+        counters
     }
 
     /// `Left` was said.

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::base::rng::Rng;
 use crate::base::time::Why;
 
 /// Shorter losses are not worth words.
@@ -15,7 +16,10 @@ pub(super) const WORDS_EACH: Duration = Duration::from_secs(15);
 const ICE_RESTART_TAKES: Duration = Duration::from_secs(5);
 /// The focus makes a new session within this: it takes 0.1 s, and 16 s where it must notice a dead bridge first.
 const RESTART_TAKES: Duration = Duration::from_secs(5);
-/// The focus invites by itself within this after it ended a session ("moving" takes 10 ms).
+/// The focus invites by itself within this after it ended a session to move it: it takes 10 ms, and longer when it moves many.
+/// Where it has no bridge it will not, and joining anew does not hurt.
+pub(super) const MOVE_TAKES: Duration = Duration::from_secs(4);
+/// Somebody who is there without a session is invited within this, or the focus is asked.
 const INVITATION_TAKES: Duration = Duration::from_secs(5);
 /// After a conference request everybody is invited anew.
 const REQUEST_TAKES: Duration = Duration::from_secs(15);
@@ -31,8 +35,12 @@ const GIVEN_UP: Why = Why("jitsi.rejoin_max");
 pub(super) enum Loss {
     /// The path to the bridge: the session is still there.
     Path,
-    /// The session: the focus ended it, or it cannot go on.
+    /// The session: it cannot go on, or never came.
     Session,
+    /// The session: the focus ended it to move us.
+    Moved,
+    /// The session: the focus, which is there, forgot us.
+    Dropped,
     /// The room.
     Room,
     /// The stream: it comes back by itself, and then we act at once.
@@ -73,11 +81,12 @@ pub(super) struct Recovery {
 }
 
 impl Recovery {
-    /// Something was lost just now.
-    pub(super) fn new(now: Instant, loss: Loss, rejoin_max: Duration) -> Self {
+    /// Something was lost just now. `pause`: before the room is joined anew where nothing milder can help.
+    pub(super) fn new(now: Instant, loss: Loss, pause: Duration, rejoin_max: Duration) -> Self {
         let next = match loss {
             Loss::Path => Some((now, Step::IceRestart)),
             Loss::Session => Some((now + INVITATION_TAKES, Step::Request)),
+            Loss::Moved | Loss::Dropped => Some((now + pause, Step::Rejoin)),
             Loss::Room => Some((now, Step::Rejoin)),
             Loss::Stream => None,
         };
@@ -85,8 +94,8 @@ impl Recovery {
     }
 
     /// More was lost: what was to be tried next may make no sense any more.
-    pub(super) fn worse(&mut self, now: Instant, loss: Loss) {
-        let other = Self::new(now, loss, Duration::ZERO);
+    pub(super) fn worse(&mut self, now: Instant, loss: Loss, pause: Duration) {
+        let other = Self::new(now, loss, pause, Duration::ZERO);
         let is_gentler = |(_, step): (Instant, Step)| loss == Loss::Path && step > Step::IceRestart;
         if !self.next.is_some_and(is_gentler) {
             self.next = other.next;
@@ -96,6 +105,13 @@ impl Recovery {
     /// The stream is back without what it held: the room is joined now, and again if that leads to nothing.
     pub(super) fn rejoining(&mut self, now: Instant) {
         self.next = Some((now + REJOIN_TAKES, Step::Rejoin));
+    }
+
+    /// The focus invites us: nothing else is tried while a session of it may come about.
+    pub(super) fn invited(&mut self, now: Instant) {
+        if let Some((at, _)) = &mut self.next {
+            *at = (*at).max(now + INVITATION_TAKES);
+        }
     }
 
     /// The caller heard of it.
@@ -132,14 +148,84 @@ impl Recovery {
     }
 }
 
+/// Rooms joined anew by one leg: each time within a minute waits twice as long as the one before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rejoins {
+    lately: u32,
+    last: Option<Instant>,
+}
+
+impl Rejoins {
+    /// One more.
+    pub(super) fn note(&mut self, now: Instant) {
+        self.lately = self.lately_at(now) + 1;
+        self.last = Some(now);
+    }
+
+    /// Before the next: half to one and a half of the pause itself, so that the legs of a room do not come all at once.
+    pub(super) fn pause(&self, now: Instant, rng: &mut Rng) -> Duration {
+        let doublings = self.lately_at(now).min(REJOIN_DOUBLINGS_MAX);
+        let pause = REJOIN_PAUSE * (1 << doublings);
+        pause / 2 + jitter(pause, rng)
+    }
+
+    fn lately_at(&self, now: Instant) -> u32 {
+        let is_calm =
+            self.last.is_none_or(|last| now.saturating_duration_since(last) >= REJOINS_FORGOTTEN);
+        if is_calm { 0 } else { self.lately }
+    }
+}
+
+/// Anything below `limit`, to the millisecond.
+pub(super) fn jitter(limit: Duration, rng: &mut Rng) -> Duration {
+    let limit_ms = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1);
+    Duration::from_millis(rng.below(limit_ms).into())
+}
+
+/// First pause before a room is joined anew.
+const REJOIN_PAUSE: Duration = Duration::from_secs(1);
+/// 32 s, about as long as a join may take.
+const REJOIN_DOUBLINGS_MAX: u32 = 5;
+const REJOINS_FORGOTTEN: Duration = Duration::from_secs(60);
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn rooms_are_joined_anew_later_and_later_and_never_at_once() {
+        let (start, mut rng) = (Instant::now(), Rng::from_number(1));
+        let mut rejoins = Rejoins::default();
+        let mut now = start;
+        for pause in [1, 2, 4, 8, 16, 32, 32] {
+            let pauses: Vec<Duration> = (0..200).map(|_| rejoins.pause(now, &mut rng)).collect();
+            let (shortest, longest) = (pauses.iter().min(), pauses.iter().max());
+            let pause = Duration::from_secs(pause);
+            assert!(shortest.is_some_and(|it| *it >= pause / 2 && *it < pause * 6 / 10));
+            assert!(longest.is_some_and(|it| *it <= pause * 3 / 2 && *it > pause * 14 / 10));
+            rejoins.note(now);
+            now += pause;
+        }
+        now += REJOINS_FORGOTTEN;
+        assert!(rejoins.pause(now, &mut rng) <= REJOIN_PAUSE * 3 / 2, "calm since");
+    }
+
+    #[test]
+    fn an_invitation_is_tried_before_the_room_is_left() {
+        let now = Instant::now();
+        let mut recovery = Recovery::new(now, Loss::Dropped, Duration::from_secs(1), STEP_MAX);
+        recovery.invited(now);
+        assert_eq!(recovery.pop_due(now + Duration::from_millis(1_900)), None);
+        assert_eq!(recovery.next, Some((now + INVITATION_TAKES, Step::Rejoin)));
+    }
+
+    const STEP_MAX: Duration = Duration::from_secs(100);
+
     /// Everything that becomes due, with the second at which.
     fn story(loss: Loss, rejoin_max: u64) -> Vec<(u64, Due)> {
         let start = Instant::now();
-        let mut recovery = Recovery::new(start, loss, Duration::from_secs(rejoin_max));
+        let limit = Duration::from_secs(rejoin_max);
+        let mut recovery = Recovery::new(start, loss, Duration::from_secs(1), limit);
         let mut story = Vec::new();
         loop {
             let (at, _) = recovery.poll_timeout();
@@ -182,6 +268,7 @@ mod tests {
     fn a_session_that_the_focus_ended_is_waited_for_first() {
         assert_eq!(story(Loss::Session, 100)[1], (5, Due::Try(Step::Request)));
         assert_eq!(story(Loss::Room, 100)[0], (0, Due::Try(Step::Rejoin)));
+        assert_eq!(story(Loss::Dropped, 100)[0], (1, Due::Try(Step::Rejoin)));
         assert!(story(Loss::Stream, 100).iter().all(|(_, due)| !matches!(due, Due::Try(_))));
         assert_eq!(story(Loss::Path, 30).last(), Some(&(30, Due::GiveUp)));
     }

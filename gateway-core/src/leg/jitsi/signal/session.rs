@@ -10,6 +10,7 @@ use minidom::Element;
 
 use crate::base::time::Why;
 use crate::leg::backend::{SocketNews, SocketOrder};
+use crate::leg::counters::BackendCounters;
 use crate::leg::media::{ConferenceEvent, ToMedia};
 use crate::media::codec::CodecKind;
 use crate::media::ingress::EarKey;
@@ -32,6 +33,10 @@ pub trait Session: Send {
     fn poll_output(&mut self) -> Option<SessionOutput>;
     /// The next deadline.
     fn poll_timeout(&self) -> Option<(Instant, Why)>;
+    /// What it met since it was asked last.
+    fn take_counters(&mut self) -> BackendCounters {
+        BackendCounters::default()
+    }
 }
 
 /// What a leg wants of its session.
@@ -110,5 +115,16 @@ pub enum SessionEvent {
     /// The path to the bridge is lost; the session is still there.
     PathLost,
     /// The session is over; the focus may invite us again.
-    Ended,
+    Ended(Ending),
+}
+
+/// How a session ended: what may be expected of the focus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The focus moves us, or nobody else was there: another invitation is on its way, or comes with the next person.
+    Moved,
+    /// The focus counts us no more among its participants although we are in the room: it invites only who joins anew.
+    Dropped,
+    /// The transport broke, and another session was asked for.
+    Broken,
 }

@@ -15,7 +15,7 @@ use jid::FullJid;
 use minidom::Element;
 use slotmap::SlotMap;
 
-use super::session::{SessionCommand, SessionEvent, SessionOutput};
+use super::session::{Ending, SessionCommand, SessionEvent, SessionOutput};
 use super::settings::PhoneIdentity;
 use super::*;
 use crate::base::ids::{CallKey, SiteId};
@@ -56,7 +56,12 @@ impl Session for PlayedSession {
                 self.outputs.push_back(SessionOutput::Event(event));
             }
             Some("session-terminate") => {
-                self.outputs.push_back(SessionOutput::Event(SessionEvent::Ended));
+                let reasons = jingle.children().flat_map(|reason| reason.children());
+                let ending = match reasons.last().map(|condition| condition.name()) {
+                    Some("general-error") => Ending::Dropped,
+                    _ => Ending::Moved,
+                };
+                self.outputs.push_back(SessionOutput::Event(SessionEvent::Ended(ending)));
             }
             _ => {}
         }
@@ -326,6 +331,14 @@ impl Site {
         ));
     }
 
+    /// The focus is in the room, as an answer to that request.
+    fn hears_ready(&mut self, id: &str) {
+        self.hears(&format!(
+            "<iq type='result' from='{FOCUS}' id='{id}'>\
+             <conference xmlns='http://jitsi.org/protocol/focus' ready='true'/></iq>"
+        ));
+    }
+
     /// The last conference request that was sent and not looked at: its room and its id.
     fn conference_request(&mut self) -> Option<(String, String)> {
         let is_request =
@@ -377,6 +390,15 @@ impl Site {
         self.hears(&format!(
             "<iq type='set' id='f1' from='{ROOM}/focus'>\
              <jingle xmlns='urn:xmpp:jingle:1' action='{action}' sid='s'/></iq>"
+        ));
+    }
+
+    /// The focus ends our session, for a reason of Jingle.
+    fn focus_ends(&mut self, reason: &str) {
+        self.hears(&format!(
+            "<iq type='set' id='f2' from='{ROOM}/focus'>\
+             <jingle xmlns='urn:xmpp:jingle:1' action='session-terminate' sid='s'>\
+             <reason><{reason}/></reason></jingle></iq>"
         ));
     }
 

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use minidom::Element;
 
-use super::{Leg, PASSWORDS_MAX, RecordingTold, Stage, Timer};
+use super::patience::{PASSWORDS_MAX, Timer};
+use super::{Leg, RecordingTold, Stage};
 use crate::jitsi::focus::FocusEvent;
 use crate::jitsi::lobby::LobbyEvent;
 use crate::jitsi::moderation::ModerationEvent;
@@ -59,9 +60,9 @@ impl Leg {
             MucEvent::Refused(refusal) => self.refused(now, refusal),
             MucEvent::NoAnswer => self.ask_again(now),
             // Told to the call when all is drained.
-            MucEvent::Entered | MucEvent::Exited | MucEvent::FocusHere(true) => {}
-            // Its conferences are forgotten: whoever asks it makes it invite everybody anew.
-            MucEvent::FocusHere(false) => self.request(now, "focus gone"),
+            MucEvent::Entered | MucEvent::Exited => {}
+            MucEvent::FocusHere(true) => self.timers.clear(Timer::AskFocus),
+            MucEvent::FocusHere(false) => self.focus_gone(now),
             MucEvent::Facts(facts) => {
                 self.recording.is = RecordingTold::of(facts.recording, facts.is_audio_recorded);
             }

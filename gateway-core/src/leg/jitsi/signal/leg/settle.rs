@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use tracing::debug;
 
-use super::{INVITED_WITHIN, Leg, Stage, Timer};
+use super::patience::{INVITED_WITHIN, Timer};
+use super::{Leg, Stage};
 use crate::base::ids::StreamKey;
 use crate::jitsi::focus::FocusOutput;
 use crate::jitsi::lobby::LobbyOutput;
@@ -12,7 +13,7 @@ use crate::jitsi::moderation::ModerationOutput;
 use crate::jitsi::muc::MucOutput;
 use crate::leg::backend::{BackendOutput, MemberChange};
 use crate::leg::jitsi::signal::recovery::{Loss, Recovery};
-use crate::leg::jitsi::signal::session::{SessionEvent, SessionOutput};
+use crate::leg::jitsi::signal::session::{Ending, SessionEvent, SessionOutput};
 
 impl Leg {
     /// Everything our machines have to say, then whether we are settled.
@@ -80,6 +81,9 @@ impl Leg {
         match event {
             SessionEvent::Invited { starts_muted } => {
                 self.timers.clear(Timer::Invitation);
+                if let Some(recovery) = &mut self.recovery {
+                    recovery.invited(now);
+                }
                 if starts_muted && !self.was_settled {
                     self.moderation.offer_starts_muted();
                 }
@@ -94,11 +98,16 @@ impl Leg {
                 self.has_sound = false;
                 self.lost(now, Loss::Path);
             }
-            SessionEvent::Ended => {
+            SessionEvent::Ended(ending) => {
                 self.has_sound = false;
                 // Alone there is no session: the focus ended it because nobody is there to talk to.
                 if self.muc.people().all > 1 {
-                    self.lost(now, Loss::Session);
+                    let loss = match ending {
+                        Ending::Moved => Loss::Moved,
+                        Ending::Dropped => Loss::Dropped,
+                        Ending::Broken => Loss::Session,
+                    };
+                    self.lost(now, loss);
                 }
             }
         }
@@ -166,6 +175,7 @@ impl Leg {
 
     fn recovered(&mut self, recovery: &Recovery) {
         debug!(leg = %self.key, "recovered");
+        self.counters.conferences_recovered += 1;
         self.focus.stop();
         if recovery.has_spoken() {
             self.people_told = self.muc.people().all;

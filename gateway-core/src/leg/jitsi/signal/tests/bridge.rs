@@ -387,3 +387,32 @@ fn two_phones_of_a_room_share_its_sound_and_each_voice_is_decoded_once() {
     site.wants(LegCommand::Leave(EndReason::CallerHungUp));
     assert!(site.take_done().contains(&Done::CloseRoom));
 }
+
+#[test]
+fn keys_changes_and_gaps_are_counted() {
+    let mut site = Site::connected();
+    let counters = site.backend.counters();
+    assert_eq!((counters.bridge_sessions, counters.bridge_keys, counters.bridge_gaps), (1, 1, 0));
+    // Nothing comes for three seconds, then it heals.
+    site.media(ConferenceEvent::Transport(TransportEvent::Quiet));
+    site.run(3);
+    site.media(ConferenceEvent::Transport(nominated(0)));
+    let counters = site.backend.counters();
+    assert_eq!((counters.bridge_paths_lost, counters.bridge_gaps), (1, 1));
+    assert_eq!((counters.bridge_gaps_ms, counters.bridge_gaps_over_1s), (3_000, 1));
+    // The bridge moves: another session in the place of one that sounds, keys two seconds later.
+    site.focus_tells("session-terminate", "<reason><success/></reason>");
+    site.offered("05-second-join", "B");
+    site.port(1, true);
+    site.run(2);
+    site.media(ConferenceEvent::Transport(nominated(1)));
+    site.media(ConferenceEvent::Connected);
+    let counters = site.backend.counters();
+    assert_eq!((counters.bridge_sessions, counters.bridge_changes), (2, 1));
+    assert_eq!((counters.bridge_keys, counters.bridge_keys_ms), (2, 2_000));
+    assert_eq!((counters.bridge_gaps, counters.bridge_gaps_ms), (2, 5_000));
+    let failed = TransportEvent::Failed(TransportFailure::WrongFingerprint);
+    site.media(ConferenceEvent::Transport(failed));
+    let counters = site.backend.counters();
+    assert_eq!((counters.bridge_certificates_wrong, counters.conferences_interrupted), (1, 3));
+}

@@ -178,3 +178,81 @@ fn a_room_that_forgot_us_is_joined_again() {
     site.run(1);
     assert_eq!(site.take_heard(), [Heard::Members(MemberChange::Exited, 1)]);
 }
+
+/// How often the room was left and the focus asked.
+fn rejoins_within(site: &mut Site, seconds: u64) -> usize {
+    let asks = |site: &mut Site| {
+        site.run(1);
+        usize::from(site.conference_request().is_some())
+    };
+    (0..seconds).map(|_| asks(site)).sum()
+}
+
+#[test]
+fn whom_the_focus_forgot_joins_anew_at_once() {
+    let mut site = Site::talking();
+    site.focus_ends("general-error");
+    site.run(2);
+    site.focus_answers("true");
+    site.comes("alice", "");
+    site.room_lets_in();
+    site.focus_says("session-initiate");
+    site.media(ConferenceEvent::Connected);
+    assert!(site.take_heard().iter().all(|it| *it == RECONNECTING || *it == Heard::Joined(2)));
+    let counters = site.backend.counters();
+    assert_eq!((counters.conferences_interrupted, counters.conferences_recovered), (1, 1));
+    assert_eq!(counters.conferences_rejoined, 1);
+}
+
+#[test]
+fn a_move_that_leads_nowhere_is_waited_for_only_so_long() {
+    let mut site = Site::talking();
+    site.focus_ends("success");
+    assert_eq!(rejoins_within(&mut site, 4), 0, "an invitation usually comes");
+    assert_eq!(rejoins_within(&mut site, 2), 1);
+}
+
+#[test]
+fn an_invitation_that_comes_in_time_is_accepted_without_leaving() {
+    let mut site = Site::talking();
+    site.focus_ends("general-error");
+    site.focus_says("session-initiate");
+    assert_eq!(rejoins_within(&mut site, 4), 0, "keys take their time");
+    site.media(ConferenceEvent::Connected);
+    site.run(60);
+    assert!(site.conference_request().is_none());
+}
+
+/// A focus that cannot make a session with us ends each one: that is no reason to knock every second.
+#[test]
+fn a_focus_that_ends_session_after_session_is_tried_less_and_less() {
+    let mut site = Site::talking();
+    let mut pauses = Vec::new();
+    for _ in 0..6 {
+        site.focus_ends("general-error");
+        let begin = site.now;
+        while site.conference_request().map(|it| site.hears_ready(&it.1)).is_none() {
+            site.run(1);
+        }
+        pauses.push((site.now - begin).as_secs());
+        site.comes("alice", "");
+        site.room_lets_in();
+        site.focus_says("session-initiate");
+        site.media(ConferenceEvent::Connected);
+    }
+    // 1, 2, 4 ... s, each less or more by half.
+    for (pause, seconds) in (0..).map(|doublings| 1_u64 << doublings).zip(&pauses) {
+        assert!((pause / 2..=pause * 3 / 2 + 1).contains(seconds), "{pauses:?}");
+    }
+    assert!(pauses.iter().sum::<u64>() > 30, "{pauses:?}");
+}
+
+#[test]
+fn nobody_leaves_a_room_that_has_no_focus() {
+    let mut site = Site::talking();
+    site.session_told();
+    site.hears(&format!("<presence type='unavailable' from='{ROOM}/focus'/>"));
+    site.focus_ends("general-error");
+    site.run(4);
+    assert!(site.session_told().iter().all(|it| *it != SessionCommand::OutOfRoom));
+}
