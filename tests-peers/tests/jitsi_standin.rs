@@ -6,6 +6,7 @@
 //! ignores.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -77,6 +78,7 @@ fn inside_the_namespace() {
     // Consent lasts 15 s; a real Jicofo notices a dead bridge after 16.
     lose(&mut focus, "bridge dead, noticed after 16 s", json!({ "do": "die", "after": 16 }), 20.0);
     lose(&mut focus, "bridge dead, never noticed", json!({ "do": "die" }), 30.0);
+    all_of_it_is_counted();
     mute_and_kick(&mut focus);
     assert!(phone.wait(Duration::from_secs(20)).is_some(), "the call ends with the kick");
     println!("pauses of the sentence itself {pauses:?}; phone: {}", last_lines(&phone.output(), 3));
@@ -119,6 +121,57 @@ fn lose(focus: &mut Focus, name: &str, wish: Value, limit: f64) {
     let gap = focus.pauses().into_iter().fold(0.0, f64::max);
     println!("{name}: the phone was not heard for {gap:.1} s");
     assert!(gap < limit, "{name}: {gap}");
+}
+
+/// The daemon's page of metrics tells what happened to the phone's leg.
+fn all_of_it_is_counted() {
+    // Counters of the shard are published once a second.
+    std::thread::sleep(Duration::from_secs(2));
+    let page = metrics();
+    let count = |name: &str| -> u64 {
+        let line =
+            page.lines().find_map(|line| line.strip_prefix(&format!("weebee_{name}_total ")));
+        let line = line.unwrap_or_else(|| panic!("no {name} in the metrics"));
+        line.parse().expect("a number")
+    };
+    let counts = [
+        "bridge_sessions",
+        "bridge_changes",
+        "bridge_keys",
+        "bridge_keys_ms",
+        "bridge_paths_lost",
+        "bridge_gaps",
+        "bridge_gaps_ms",
+        "bridge_gaps_over_5s",
+        "conferences_interrupted",
+        "conferences_recovered",
+        "jitsi_speech_sent",
+        "jitsi_speech_received",
+        "jitsi_speech_received_bytes",
+        "jitsi_speech_missing",
+        "jitsi_speech_concealed_ms",
+        "srtp_unauthentic",
+    ];
+    println!("{:?}", counts.map(|name| (name, count(name))));
+    // The first session, a replaced transport, a move, and one for each dead bridge.
+    assert_eq!((count("bridge_sessions"), count("bridge_keys")), (5, 5));
+    assert_eq!(count("bridge_changes"), 2, "replaced and moved while sound flowed");
+    assert_eq!(count("bridge_paths_lost"), 2, "both dead bridges");
+    assert!(count("bridge_gaps") >= 4 && count("bridge_gaps_over_5s") <= 2);
+    assert!(count("bridge_keys_ms") < 5 * 2_000);
+    assert_eq!(count("conferences_interrupted"), count("conferences_recovered"));
+    assert!(count("jitsi_speech_sent") > 500 && count("jitsi_speech_received") > 500);
+    assert!(count("jitsi_speech_received_bytes") > 20 * count("jitsi_speech_received"));
+    assert_eq!((count("srtp_unauthentic"), count("webrtc_failed")), (0, 0));
+}
+
+fn metrics() -> String {
+    let mut stream = std::net::TcpStream::connect("127.0.0.1:8788").expect("it listens");
+    let ask = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(ask.as_bytes()).expect("it reads");
+    let mut page = String::new();
+    stream.read_to_string(&mut page).expect("it answers");
+    page
 }
 
 fn mute_and_kick(focus: &mut Focus) {
