@@ -147,3 +147,94 @@ fn reset_in(headers: &HeaderMap) -> Option<u64> {
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// A list of rooms of a big workspace fits.
 const BODY_BYTES_MAX: usize = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use serde_json::json;
+
+    use super::*;
+
+    const TOKEN: &str = "sixteen-letters-of-a-token";
+
+    /// A way to a server that answers a path.
+    async fn web(path: &str, routes: Router) -> Web {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let address = WebAddress::parse(&format!("http://127.0.0.1:{port}{path}"));
+        let user = Id::new("bot").expect("an id");
+        let token = Pii::new(TOKEN.to_owned());
+        Web::new(address.expect("an address"), &Trust::default(), user, token).expect("a way")
+    }
+
+    fn asking(path: &str) -> Request {
+        Request { path: path.to_owned(), body: None }
+    }
+
+    #[tokio::test]
+    async fn requests_log_in_and_stay_below_the_address_of_the_workspace() {
+        let page = |headers: HeaderMap| async move {
+            let text =
+                |name: &str| headers.get(name).and_then(|it| it.to_str().ok().map(str::to_owned));
+            axum::Json(
+                json!({ "success": true, "user": text("x-user-id"), "token": text("x-auth-token") }),
+            )
+        };
+        let web = web("/chat/", Router::new().route("/chat/api/v1/me", get(page))).await;
+        let answer = web.ask(&asking("/api/v1/me")).await.expect("an answer");
+        assert_eq!((&answer["user"], &answer["token"]), (&json!("bot"), &json!(TOKEN)));
+        assert!(web.socket_url().ends_with("/chat/websocket"), "{}", web.socket_url());
+        assert!(!format!("{web:?}").contains(TOKEN));
+    }
+
+    #[tokio::test]
+    async fn the_token_follows_no_redirect() {
+        let away = || async { axum::response::Redirect::temporary("/elsewhere") };
+        let elsewhere = || async { axum::Json(json!({ "success": true })) };
+        let routes =
+            Router::new().route("/api/v1/me", get(away)).route("/elsewhere", get(elsewhere));
+        let answer = web("", routes).await.ask(&asking("/api/v1/me")).await;
+        assert_eq!(answer, Err(ApiFailure::Later("Rocket.Chat answers 307".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_cut() {
+        let flood = || async { "x".repeat(BODY_BYTES_MAX + 1) };
+        let routes = Router::new().route("/api/v1/me", get(flood));
+        let answer = web("", routes).await.ask(&asking("/api/v1/me")).await;
+        assert!(
+            matches!(&answer, Err(ApiFailure::Later(why)) if why.contains("body")),
+            "{answer:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_limit_says_when_it_is_over() {
+        let page = || async {
+            let at = wall_clock().unix.as_millis() + 5_000;
+            (axum::http::StatusCode::TOO_MANY_REQUESTS, [("X-RateLimit-Reset", at.to_string())], "")
+        };
+        let routes = Router::new().route("/api/v1/me", get(page));
+        let answer = web("", routes).await.ask(&asking("/api/v1/me")).await;
+        let Err(ApiFailure::Limited(wait)) = answer else { panic!("{answer:?}") };
+        assert!((100..=5_000).contains(&wait), "{wait}");
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_said_with_the_remedy() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        drop(listener);
+        let address = WebAddress::parse(&format!("http://127.0.0.1:{port}")).expect("an address");
+        let user = Id::new("bot").expect("an id");
+        let web =
+            Web::new(address, &Trust::default(), user, Pii::new(TOKEN.to_owned())).expect("a way");
+        let answer = web.ask(&asking("/api/v1/me")).await;
+        assert!(
+            matches!(&answer, Err(ApiFailure::Later(why)) if why.contains("check `url`")),
+            "{answer:?}"
+        );
+    }
+}
