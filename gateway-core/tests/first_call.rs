@@ -4,7 +4,7 @@ mod world;
 
 use gateway_core::call::CallDirection;
 use gateway_core::gateway::{Command, Event};
-use gateway_core::leg::backend::{Role, RoomPolicy};
+use gateway_core::leg::backend::{BeforeHost, Role, RoomPolicy};
 use gateway_core::leg::end_reason::EndReason;
 use gateway_core::media::clip::ClipLibrary;
 
@@ -169,7 +169,7 @@ fn without_an_ack_the_words_begin_anyway_and_the_call_ends_after_32_s() {
 #[test]
 fn guests_wait_for_the_host_with_music_and_come_in_with_him() {
     let mut w = World::new();
-    let policy = RoomPolicy { wait_for_host: true, ..RoomPolicy::default() };
+    let policy = RoomPolicy { before_host: BeforeHost::Hold, ..RoomPolicy::default() };
     w.owner = Some(Owner { policy, ..Owner::default() });
     let (guest, host) = (w.phone(500.0), w.phone(1_250.0));
     w.join(guest);
@@ -185,8 +185,11 @@ fn guests_wait_for_the_host_with_music_and_come_in_with_him() {
 #[test]
 fn a_host_who_never_comes_ends_the_wait_with_words() {
     let mut w = World::new();
-    let policy =
-        RoomPolicy { wait_for_host: true, host_wait_max: secs(60), ..RoomPolicy::default() };
+    let policy = RoomPolicy {
+        before_host: BeforeHost::Hold,
+        host_wait_max: secs(60),
+        ..RoomPolicy::default()
+    };
     w.owner = Some(Owner { policy, ..Owner::default() });
     let guest = w.phone(500.0);
     w.join(guest);

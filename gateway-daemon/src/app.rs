@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use gateway_core::base::ids::TrunkId;
-use gateway_core::base::pii::Pii;
 use gateway_core::gateway::{BrowserSettings, Command, Event, GatewayConfig};
 use gateway_core::io::signalling::{self, GatewayHandle, Running};
 use gateway_core::io::{os_rng, wall_clock};
@@ -29,10 +28,11 @@ use crate::config::browser::Browser;
 use crate::config::jitsi::Jitsi;
 use crate::health::Health;
 use crate::ivr::policy::Policy;
-use crate::ivr::{Action, Ivr, IvrCounters, Lookup, LookupFailed, RefusedPin};
+use crate::ivr::{Action, AdmittedPin, Ivr, IvrCounters, Lookup, LookupFailed, RefusedPin};
 use crate::log;
 use crate::metrics::Stats;
 use crate::pin;
+use crate::pin::events::{PinEvent, PinJournal};
 use crate::pin::handle::{Pins, Question};
 use crate::pin::key::PinKey;
 use crate::privacy::Shower;
@@ -112,7 +112,8 @@ impl Shared {
             format!("trunk {name:?} does not answer OPTIONS; check that its peer runs and knows us")
         });
         let chats = self.rocketchat.iter().filter_map(|status| status.seen().trouble);
-        let problems = pins.into_iter().chain(cdr).chain(down).chain(chats).collect();
+        let audit = self.pins.journal().trouble();
+        let problems = pins.into_iter().chain(cdr).chain(audit).chain(down).chain(chats).collect();
         Health { stopped, draining, problems }
     }
 }
@@ -136,11 +137,20 @@ impl App {
         let registry = pin::open(&config.pin).map_err(|error| CannotStart(error.to_string()))?;
         let key = registry.key().clone();
         let (answers, lookups) = mpsc::channel(LOOKUPS_PENDING_MAX);
-        let pins =
-            Pins::start(registry, config.pin.clone(), config.rooms.clone(), rng.fork("pins"));
         let thread = |error: std::io::Error| {
             CannotStart(format!("no thread: {error}; raise the limit of processes"))
         };
+        let trunks: Vec<String> =
+            config.trunks.iter().map(|trunk| trunk.sip.name.clone()).collect();
+        let journal = PinJournal::start(&config.audit, key.clone(), trunks.clone());
+        let (settings, rooms) = (config.pin.clone(), config.rooms.clone());
+        let pins = Pins::start_with_journal(
+            registry,
+            settings,
+            rooms,
+            rng.fork("pins"),
+            journal.map_err(thread)?,
+        );
         let pins = pins.map_err(thread)?;
         let cdr = config.cdr.file.clone().map(|file| CdrWriter::start(file, config.cdr.sync_each));
         let cdr = cdr.transpose().map_err(thread)?;
@@ -149,7 +159,7 @@ impl App {
         let running = signalling::start_with_sites(core_config(config, clips), sites, rng)
             .map_err(|error| CannotStart(error.to_string()))?;
         let shared = Shared {
-            trunks: config.trunks.iter().map(|trunk| trunk.sip.name.clone()).collect(),
+            trunks,
             guests,
             key: key.clone(),
             shower: Shower::new(
@@ -251,6 +261,7 @@ impl App {
             if let Some(cdr) = &shared.cdr {
                 cdr.close();
             }
+            shared.pins.journal().close();
         };
         let _ = tokio::task::spawn_blocking(last_work).await;
         tracing::info!("stopped");
@@ -307,7 +318,12 @@ impl App {
                         actions.extend(failed);
                     }
                 }
-                Action::Refused(refused) => self.note_refused(&refused),
+                Action::Refused(RefusedPin { typist, why, reached }) => {
+                    self.shared.pins.journal().refused(why, reached, typist);
+                }
+                Action::Admitted(AdmittedPin { grant, typist }) => {
+                    self.shared.pins.journal().note(PinEvent::admitted(&grant, typist));
+                }
                 Action::Command(command) => {
                     if let Command::Route { call, route } = &command {
                         let room = self.shared.shower.room(&route.room);
@@ -358,19 +374,6 @@ impl App {
             _ => {}
         }
         None
-    }
-
-    /// One line that intrusion blockers can read: `PIN refused` with the source address.
-    fn note_refused(&self, refused: &RefusedPin) {
-        self.shared.state().stats.pin_refused(refused);
-        let RefusedPin { call, trunk, caller, source, why, reached } = refused;
-        let caller: &Pii<String> = caller;
-        let source = source.map(|source| source.ip().to_string());
-        let (trunk, why) = (self.trunk(*trunk), why.label());
-        tracing::warn!(source, trunk, %caller, why, %call, "PIN refused");
-        if let Some(cap) = reached {
-            tracing::warn!(source, trunk, %caller, cap = cap.label(), "PIN guesser locked out");
-        }
     }
 
     fn trunk(&self, trunk: TrunkId) -> &str {

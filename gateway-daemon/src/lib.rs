@@ -12,6 +12,7 @@ pub mod config;
 pub mod dial_in;
 pub mod health;
 pub mod ivr;
+pub mod journal;
 pub mod log;
 pub mod metrics;
 pub mod phone;

@@ -12,7 +12,9 @@ use gateway_core::call::{CallDirection, CallRecord};
 use gateway_core::gateway::snapshot::GatewaySnapshot;
 
 use crate::cdr::{CdrCounters, direction};
-use crate::ivr::{IvrCounters, RefusedPin};
+use crate::ivr::IvrCounters;
+use crate::journal::LineCounters;
+use crate::pin::events::PinCounts;
 use crate::rocketchat::desk::DeskCounters;
 use crate::rocketchat::task::Seen;
 
@@ -80,6 +82,12 @@ pub const OWN: &[MetricDecl] = &[
         "trunk,reason",
         "PINs refused, by trunk and reason.",
     ),
+    own(
+        "pin_guessers_locked_out_total",
+        "counter",
+        "trunk,cap",
+        "Times that wrong PINs reached a cap (caller, anonymous, trunk, global), by trunk.",
+    ),
     own("pin_registry_up", "gauge", "", "1 if the last PIN could be looked up."),
     own(
         "rocketchat_up",
@@ -88,6 +96,15 @@ pub const OWN: &[MetricDecl] = &[
         "1 if the stream of messages is there, or not wanted.",
     ),
     own("rocketchat_meetings_open", "gauge", "workspace", "Meetings with a number and a PIN."),
+    own("audit_up", "gauge", "", "1 if the audit log reaches the disk."),
+    own("audit_lines_written_total", "counter", "", "Lines of the audit log that were written."),
+    own(
+        "audit_lines_lost_total",
+        "counter",
+        "",
+        "Lines of the audit log lost because too many waited for the disk.",
+    ),
+    own("audit_lines_waiting", "gauge", "", "Lines of the audit log that wait for the disk."),
     own("cdr_up", "gauge", "", "1 if call records reach the disk."),
     own("cdr_lines_waiting", "gauge", "", "Call records that wait for the disk."),
 ];
@@ -96,7 +113,6 @@ pub const OWN: &[MetricDecl] = &[
 #[derive(Debug)]
 pub struct Stats {
     ended: BTreeMap<(&'static str, &'static str), u64>,
-    refused: BTreeMap<(TrunkId, &'static str), u64>,
     trunks: BTreeMap<TrunkId, Option<Duration>>,
     length: Histogram,
     setup: Histogram,
@@ -107,7 +123,6 @@ impl Default for Stats {
     fn default() -> Self {
         Self {
             ended: BTreeMap::new(),
-            refused: BTreeMap::new(),
             trunks: BTreeMap::new(),
             length: Histogram::new(&[
                 10.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0,
@@ -132,11 +147,6 @@ impl Stats {
         if let Some(mos) = record.report.mos_centi {
             self.mos.add(f64::from(mos) / 100.0);
         }
-    }
-
-    /// A PIN was refused.
-    pub fn pin_refused(&mut self, refused: &RefusedPin) {
-        *self.refused.entry((refused.trunk, refused.why.label())).or_default() += 1;
     }
 
     /// A trunk answers OPTIONS, or no longer.
@@ -183,6 +193,12 @@ pub struct Sample<'a> {
     pub ivr: IvrCounters,
     /// Counters of the call records, and lines that wait.
     pub cdr: (CdrCounters, usize),
+    /// What happened to PINs.
+    pub pins: PinCounts,
+    /// Counters of the audit log, and lines that wait.
+    pub audit: (LineCounters, usize),
+    /// Whether it reaches its disk.
+    pub audit_up: bool,
     /// Whether PINs and records reach their disks.
     pub pins_up: bool,
     /// Likewise.
@@ -263,11 +279,30 @@ fn own_values(page: &mut Page, name: &str, sample: &Sample<'_>) {
                 }
             }
         }
+        "cdr_up" => page.value(name, &[], flag(sample.cdr_up)),
+        "cdr_lines_waiting" => page.value(name, &[], sample.cdr.1 as f64),
+        other => pin_values(page, other, sample),
+    }
+}
+
+fn pin_values(page: &mut Page, name: &str, sample: &Sample<'_>) {
+    let flag = |up: bool| f64::from(u8::from(up));
+    let trunk = |id: &TrunkId| sample.trunks.get(usize::from(id.0)).map_or("?", String::as_str);
+    match name {
         "pins_refused_by_reason_total" => {
-            for ((id, reason), count) in &sample.stats.refused {
+            for ((id, reason), count) in &sample.pins.refused {
                 page.value(name, &[("trunk", trunk(id)), ("reason", reason)], *count as f64);
             }
         }
+        "pin_guessers_locked_out_total" => {
+            for ((id, cap), count) in &sample.pins.locked_out {
+                page.value(name, &[("trunk", trunk(id)), ("cap", cap)], *count as f64);
+            }
+        }
+        "audit_up" => page.value(name, &[], flag(sample.audit_up)),
+        "audit_lines_written_total" => page.value(name, &[], sample.audit.0.written as f64),
+        "audit_lines_lost_total" => page.value(name, &[], sample.audit.0.lost as f64),
+        "audit_lines_waiting" => page.value(name, &[], sample.audit.1 as f64),
         "pin_registry_up" => page.value(name, &[], flag(sample.pins_up)),
         "rocketchat_up" => {
             for (workspace, seen) in sample.chats {
@@ -279,8 +314,6 @@ fn own_values(page: &mut Page, name: &str, sample: &Sample<'_>) {
                 page.value(name, &[("workspace", workspace)], seen.open as f64);
             }
         }
-        "cdr_up" => page.value(name, &[], flag(sample.cdr_up)),
-        "cdr_lines_waiting" => page.value(name, &[], sample.cdr.1 as f64),
         other => debug_assert!(false, "{other} is declared and has no value"),
     }
 }

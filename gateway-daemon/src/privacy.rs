@@ -33,6 +33,11 @@ impl Shower {
         }
     }
 
+    /// A name of a person: always its keyed hash.
+    pub fn hashed(&self, name: &str) -> String {
+        format!("h:{}", self.key.short_tag("person", name))
+    }
+
     /// A room.
     pub fn room(&self, room: &RoomName) -> String {
         match self.rooms {

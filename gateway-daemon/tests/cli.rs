@@ -102,6 +102,41 @@ fn pins_are_added_listed_and_revoked() {
 }
 
 #[test]
+fn pins_have_kinds_owners_and_an_audit_log() {
+    let place = Place::new("kinds");
+    let add = |more: &[&str]| {
+        place.weebee(&[&["pin", "add", "-c", "weebee.toml", "--room", "board"], more].concat())
+    };
+    let fixed = out(&add(&["--kind", "static", "--host", "-q"]));
+    assert_eq!(fixed.trim().len(), 12, "{fixed}");
+    let personal = ["--owner", "Ratna", "--caller", "+622112345647", "--uses", "1"];
+    let refused = add(&personal);
+    assert!(!refused.status.success() && complaint(&refused).contains("add --kind personal"));
+    let made = add(&[&["--kind", "personal"], &personal[..]].concat());
+    assert!(out(&made).contains("personal"), "{}", complaint(&made));
+    assert_eq!(add(&["--kind", "fax"]).status.code(), Some(64));
+    let listed = out(&place.weebee(&["pin", "list", "-c", "weebee.toml"]));
+    for part in ["static host", "personal", "never", "0/1", " cli "] {
+        assert!(listed.contains(part), "{part} in {listed}");
+    }
+    place.write(
+        "weebee.toml",
+        "[[trunk]]\nname = \"a\"\nsources = [\"::1\"]\n[room]\nmint = [\"chat\"]\n",
+    );
+    let refused = add(&[]);
+    assert!(!refused.status.success() && complaint(&refused).contains("`mint`"), "{refused:?}");
+
+    let files = std::fs::read_dir(&place.0).expect("readable").map(|it| it.expect("entry").path());
+    let audit = files.filter(|file| file.display().to_string().contains("weebee-audit-"));
+    let audit: String =
+        audit.map(|file| std::fs::read_to_string(file).expect("readable")).collect();
+    assert_eq!(audit.matches("\"pin_minted\"").count(), 2, "{audit}");
+    for secret in [fixed.trim(), "Ratna", "12345647", "board"] {
+        assert!(!audit.contains(secret), "{secret} in {audit}");
+    }
+}
+
+#[test]
 fn a_registry_that_cannot_be_opened_is_said_with_its_remedy() {
     let place = Place::new("broken");
     place.write("weebee-pins.sqlite", &"nonsense ".repeat(1_000));

@@ -255,4 +255,26 @@ async fn two_phones_talk_an_operator_looks_on_and_nothing_leaks() {
         assert_eq!(leak, None, "a log line holds {secret}");
         assert!(!records.contains(secret), "a record holds {secret}");
     }
+    nothing_written_holds(&[gateway.pin.as_str(), WRONG_PIN, NUMBER, "2112345647"], &gateway.cdr);
+}
+
+/// Every file in the gateway's folder: records, audit log, registry with its journals, key.
+fn nothing_written_holds(secrets: &[&str], cdr: &Path) {
+    let folder = cdr.parent().expect("in a folder");
+    let mut seen = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("readable") {
+        let path = entry.expect("readable").path();
+        let bytes = std::fs::read(&path).expect("readable");
+        for secret in secrets {
+            let leaks = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!leaks, "{} holds {secret}", path.display());
+        }
+        seen.push((path.file_name().expect("named").to_string_lossy().into_owned(), bytes));
+    }
+    let audit = seen.iter().find(|(name, _)| name.starts_with("weebee-audit-"));
+    let audit = String::from_utf8_lossy(&audit.expect("an audit log").1).into_owned();
+    for event in ["pin_admitted", "pin_refused"] {
+        assert!(audit.contains(event), "{event} in {audit}");
+    }
+    assert!(seen.iter().any(|(name, _)| name.ends_with(".sqlite")), "{:?}", seen.len());
 }

@@ -8,6 +8,7 @@
 //! How to use it: `docs/simulation.md`.
 #![deny(missing_docs)]
 
+pub mod brute_force;
 pub mod jitsi;
 pub mod ladder;
 pub mod link;

@@ -202,6 +202,7 @@ impl Call {
         self.seat = None;
         let reason = match refused {
             JoinRefused::Full => EndReason::RoomFull,
+            JoinRefused::NotLive => EndReason::HostNeverCame,
             JoinRefused::Unavailable => EndReason::ServiceUnavailable,
         };
         self.end(at, reason);

@@ -133,11 +133,25 @@ pub enum Role {
     Host,
 }
 
+/// What guests do until a host is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BeforeHost {
+    /// They enter alone. A server that makes them wait is obeyed.
+    #[default]
+    Join,
+    /// They wait, with music.
+    Hold,
+    /// They are told to come later.
+    Refuse,
+}
+
 /// How a room treats its callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomPolicy {
-    /// Guests wait with music until a host is there.
-    pub wait_for_host: bool,
+    /// What guests do until a host is there.
+    pub before_host: BeforeHost,
+    /// At a door that opens by hand (a lobby): knock and wait, or leave.
+    pub knocks: bool,
     /// Callers at most.
     pub members_max: usize,
     /// How long a guest waits for the host before a spoken goodbye.
@@ -147,7 +161,8 @@ pub struct RoomPolicy {
 impl Default for RoomPolicy {
     fn default() -> Self {
         Self {
-            wait_for_host: false,
+            before_host: BeforeHost::Join,
+            knocks: true,
             members_max: crate::base::limits::ROOM_MEMBERS_MAX,
             host_wait_max: std::time::Duration::from_secs(600),
         }
@@ -160,6 +175,9 @@ pub enum JoinRefused {
     /// The room is full.
     #[error("room is full")]
     Full,
+    /// No host is there, and the policy keeps nobody waiting.
+    #[error("the meeting has not started")]
+    NotLive,
     /// The backend cannot take calls now.
     #[error("backend is not available")]
     Unavailable,

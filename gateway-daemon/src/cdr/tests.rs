@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::time::Instant;
 
 use gateway_core::base::ids::{CallKey, TrunkId};
@@ -12,6 +13,7 @@ use gateway_core::media::codec::CodecKind;
 
 use super::*;
 use crate::config::typed::Showing;
+use crate::journal::LINES_MAX;
 use crate::pin::key::PinKey;
 use crate::testing::Folder;
 

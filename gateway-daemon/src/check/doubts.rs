@@ -9,14 +9,48 @@ use super::{Finding, rocketchat};
 use crate::config::Config;
 use crate::config::browser::Browser;
 use crate::config::jitsi::Jitsi;
+use crate::config::rooms::Label;
+use crate::config::typed::RoomRules;
 
 /// All doubts, in the order of the file. `now` is Unix time.
 pub fn doubts(config: &Config, now: Duration) -> Vec<Finding> {
     let mut found: Vec<Finding> =
         config.jitsi.iter().flat_map(|jitsi| of_jitsi(jitsi, now)).collect();
     found.extend(config.jitsi.first().and_then(|_| of_media(config)));
+    found.extend(of_pins(config));
     found.extend(config.rocketchat.iter().flat_map(|it| rocketchat::doubts(config, it)));
     found.extend(config.browser.iter().flat_map(|browser| of_browser(config, browser)));
+    found
+}
+
+/// What is legal for PINs, and yet makes them guessable or readable.
+fn of_pins(config: &Config) -> Vec<Finding> {
+    let pin = &config.pin;
+    let mut found = Vec::new();
+    let mut doubt = |text: String| found.push(Finding::warning(0, format!("pin: {text}")));
+    if let Some(host) = pin.database.as_ref().and_then(|database| database.is_far()) {
+        doubt(format!(
+            "database: password and room names travel openly to {host}; put a tunnel or a private network between, \
+             or run PostgreSQL on this host"
+        ));
+    }
+    if pin.digits < 8 && pin.limits.per_trunk_h > 120 {
+        doubt(format!(
+            "digits: {} digits with {} guesses an hour are found within weeks; write digits = 9, or \
+             wrong_per_trunk_h = 120",
+            pin.digits, pin.limits.per_trunk_h
+        ));
+    }
+    if pin.ttl.is_none() {
+        doubt("ttl_h: PINs live for ever, so that guessing has time; write ttl_h = 24".to_owned());
+    }
+    let shows = |rules: &RoomRules| rules.label == Label::Full;
+    if shows(&config.rooms.usual) || config.rooms.named.iter().any(|(_, rules)| shows(rules)) {
+        found.push(Finding::warning(
+            0,
+            "room: label: \"full\" shows callers' numbers to everybody in the room; write \"masked\" unless all agreed",
+        ));
+    }
     found
 }
 
@@ -222,6 +256,31 @@ mod tests {
             bad[0].contains("gets no microphone") && bad[1].contains("their own machine"),
             "{bad:?}"
         );
+    }
+
+    #[test]
+    fn pins_that_can_be_read_or_guessed_are_doubted() {
+        let said = |keys: &str| -> Vec<String> {
+            let text = format!("[[trunk]]\nname = \"t\"\nsources = [\"127.0.0.1\"]\n{keys}");
+            let config = crate::config::parse("weebee.toml", &text, Path::new(".")).expect("legal");
+            doubts(&config, Duration::ZERO).into_iter().map(|it| it.text).collect()
+        };
+        for good in [
+            "",
+            "[pin]\ndatabase = \"postgresql://weebee@127.0.0.1/weebee\"\n",
+            "[pin]\ndatabase = \"postgresql:///weebee?host=/run/postgresql\"\n",
+        ] {
+            assert_eq!(said(good), [""; 0], "{good}");
+        }
+        for (keys, wanted) in [
+            ("[pin]\ndatabase = \"postgresql://weebee@db.test/weebee\"\n", "openly to db.test"),
+            ("[pin]\ndigits = 6\nwrong_per_trunk_h = 500\n", "write digits = 9"),
+            ("[pin]\nttl_h = 0\n", "write ttl_h = 24"),
+            ("[[room_policy]]\nname = \"a\"\nlabel = \"full\"\n", "write \"masked\""),
+        ] {
+            let all = said(keys);
+            assert!(all.len() == 1 && all[0].contains(wanted), "{keys}: {all:?}");
+        }
     }
 
     fn configured(keys: &str) -> Config {

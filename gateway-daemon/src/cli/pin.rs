@@ -13,8 +13,10 @@ use gateway_core::leg::backend::{Role, RoomName};
 use gateway_core::media::clip::Language;
 
 use super::{failed, load, print};
+use crate::config::Config;
 use crate::config::schema::LANGUAGES;
 use crate::config::values::language;
+use crate::pin::events::{PinEvent, PinJournal};
 use crate::pin::mint::{Issuer, Life, Mint, PinError};
 use crate::pin::{self, DIGITS_MAX, DIGITS_MIN, PinEntry, PinKind, PinRegistry, key};
 use crate::wall::rfc3339;
@@ -89,11 +91,14 @@ pub fn run(command: PinCommand) -> ExitCode {
             let entries = registry.list().map_err(|error| error.to_string())?;
             Ok(print(&listing(&entries, wall_clock())))
         }),
-        PinCommand::Revoke { config, id } => with_registry(&config, |registry, _| {
-            match registry.revoke(&id, wall_clock()).map_err(|error| error.to_string())? {
-                true => Ok(print(&format!("PIN {id} is revoked\n"))),
-                false => Err(format!("there is no live PIN {id:?}; see `weebee pin list`")),
+        PinCommand::Revoke { config, id } => with_registry(&config, |registry, config| {
+            if !registry.revoke(&id, wall_clock()).map_err(|error| error.to_string())? {
+                return Err(format!("there is no live PIN {id:?}; see `weebee pin list`"));
             }
+            let journal = journal(registry, config)?;
+            journal.note(PinEvent::Revoked { id: id.clone(), issuer: Issuer::Cli });
+            journal.close();
+            Ok(print(&format!("PIN {id} is revoked\n")))
         }),
     }
 }
@@ -110,6 +115,17 @@ fn add(arguments: &AddArguments) -> ExitCode {
         let pin = registry
             .add(&new, wall, &mut Rng::from_seed(seed))
             .map_err(|error| error.to_string())?;
+        let journal = journal(registry, config)?;
+        journal.note(PinEvent::Minted {
+            id: pin.id.clone(),
+            kind: new.kind,
+            room: new.room.clone(),
+            issuer: Issuer::Cli,
+            owner: new.owner.clone(),
+            expires: pin.expires,
+            is_recalled: pin.is_recalled,
+        });
+        journal.close();
         let digits = pin.digits.reveal();
         Ok(print(&match arguments.quiet {
             true => format!("{digits}\n"),
@@ -123,6 +139,12 @@ fn add(arguments: &AddArguments) -> ExitCode {
             ),
         }))
     })
+}
+
+/// The audit log knows what is done by hand, too.
+fn journal(registry: &dyn PinRegistry, config: &Config) -> Result<PinJournal, String> {
+    PinJournal::start(&config.audit, registry.key().clone(), Vec::new())
+        .map_err(|error| format!("no thread: {error}; raise the limit of processes"))
 }
 
 /// What the arguments ask for, or why they do not go together.
@@ -158,7 +180,7 @@ fn standing(kind: PinKind, role: Role) -> String {
 /// Opens what the configuration names and works on it.
 pub(super) fn with_registry(
     config: &Path,
-    work: impl FnOnce(&mut dyn PinRegistry, &crate::config::Config) -> Result<ExitCode, String>,
+    work: impl FnOnce(&mut dyn PinRegistry, &Config) -> Result<ExitCode, String>,
 ) -> ExitCode {
     let config = match load(config) {
         Ok(config) => config,

@@ -50,7 +50,7 @@ pub(super) const PIN: SectionDecl = SectionDecl {
             "digits",
             whole(6, 12, "digits"),
             "9",
-            "Length of new PINs. 9 digits and the caps below make a hit by guessing a matter of millennia; 6 are \
+            "Length of new PINs. 9 digits and the caps below make a hit by guessing a matter of years; 6 are \
              easier to type and a matter of days.",
         ),
         key(

@@ -1,6 +1,6 @@
 //! `[room]` and `[[room_policy]]`: how rooms treat those who call them, by name.
 
-use gateway_core::leg::backend::{RoomName, RoomPolicy};
+use gateway_core::leg::backend::{BeforeHost, RoomName, RoomPolicy};
 use gateway_core::media::clip::Language;
 
 use super::number::Pattern;
@@ -15,7 +15,7 @@ const ISSUERS: &[&str] = &["cli", "rest", "page", "chat"];
 /// Declares the keys of `[room]`, and those of `[[room_policy]]` with its `name` before them.
 macro_rules! keys {
     ($([$first:expr])? why: [$($why:literal),* $(,)?]) => {{
-        const WHY: [&str; 7] = [$($why),*];
+        const WHY: [&str; 9] = [$($why),*];
         &[
             $($first,)?
             key("wait_for_host", Kind::Flag, "false", WHY[0]),
@@ -25,6 +25,8 @@ macro_rules! keys {
             key("mint", Kind::SomeOf(ISSUERS), r#"["cli", "rest", "page", "chat"]"#, WHY[4]),
             key("label", Kind::OneOf(&["full", "masked", "none"]), r#""masked""#, WHY[5]),
             key("language", Kind::OneOf(LANGUAGE_OR_NONE), r#""""#, WHY[6]),
+            key("before_host", Kind::OneOf(&["", "join", "hold", "refuse"]), r#""""#, WHY[7]),
+            key("lobby", Kind::OneOf(&["wait", "refuse"]), r#""wait""#, WHY[8]),
         ]
     }};
 }
@@ -36,7 +38,7 @@ pub(super) const ROOM: SectionDecl = SectionDecl {
     commented: false,
     about: "How rooms treat callers, unless a [[room_policy]] says otherwise.",
     keys: keys!(why: [
-        "Guests hear music until somebody with a host PIN is there.",
+        "Guests hear music until somebody with a host PIN is there. The same as before_host = \"hold\".",
         "How long a guest waits for the host before a spoken goodbye.",
         "Callers in one room.",
         "Where rooms are: \"room\" is the gateway itself, other names are those of [[conference.jitsi]].",
@@ -45,6 +47,10 @@ pub(super) const ROOM: SectionDecl = SectionDecl {
         "What others in the room see of a caller: his number, its beginning and end, or nothing. Who has a personal \
          PIN is shown by name.",
         "Language of the words in the room, unless the PIN says otherwise. Empty: the number's or trunk's.",
+        "Guests of a room without a host: \"join\" (they enter alone), \"hold\" (music until he is there), \"refuse\" (a \
+         spoken goodbye). Empty: as wait_for_host says. In a Jitsi room the server decides whether guests wait for a \
+         host; with \"refuse\" they are told goodbye instead of waiting.",
+        "At the lobby of a Jitsi room: \"wait\" for a moderator, or \"refuse\": a spoken goodbye, and no knocking.",
     ]),
 };
 
@@ -56,7 +62,7 @@ pub(super) const ROOM_POLICY: SectionDecl = SectionDecl {
     about: "Exceptions from [room], by room name. The first that matches counts.",
     keys: keys!([NAME] why: [
         "As in [room].", "As in [room].", "As in [room].", "As in [room].", "As in [room].", "As in [room].",
-        "As in [room].",
+        "As in [room].", "As in [room].", "As in [room].",
     ]),
 };
 
@@ -112,11 +118,15 @@ impl Rooms {
 
 impl Judge<'_> {
     pub(super) fn rooms(&mut self, raw: &Raw) -> Option<Rooms> {
+        self.before_host(raw.one("room"));
         let usual = room_rules(raw.one("room"), raw.one("room"));
         let mut named = Vec::new();
         for section in raw.many("room_policy") {
             match Pattern::new(section.text("name")) {
-                Some(name) => named.push((name, room_rules(section, raw.one("room")))),
+                Some(name) => {
+                    self.before_host(section);
+                    named.push((name, room_rules(section, raw.one("room"))));
+                }
                 None if section.given("name") => {
                     self.say(section, "name", "is empty; write the room's name, or \"*\" for any");
                 }
@@ -125,12 +135,22 @@ impl Judge<'_> {
         }
         Some(Rooms { usual, named })
     }
+
+    fn before_host(&mut self, section: &Section) {
+        let says_both = section.given("wait_for_host") && !section.text("before_host").is_empty();
+        let holds = section.text("before_host") == "hold";
+        if says_both && section.flag("wait_for_host") != holds {
+            let what = "contradicts before_host; remove wait_for_host";
+            self.say(section, "wait_for_host", what);
+        }
+    }
 }
 
 fn room_rules(section: &Section, usual: &Section) -> RoomRules {
     let from = |key: &str| if section.given(key) { section } else { usual };
     let policy = RoomPolicy {
-        wait_for_host: from("wait_for_host").flag("wait_for_host"),
+        before_host: before_host(section, usual),
+        knocks: from("lobby").text("lobby") != "refuse",
         members_max: count(from("members_max").whole("members_max")),
         host_wait_max: minutes(from("host_wait_min").whole("host_wait_min")),
     };
@@ -150,4 +170,21 @@ fn room_rules(section: &Section, usual: &Section) -> RoomRules {
         },
         language: language(from("language").text("language")),
     }
+}
+
+/// The nearest of the four places that say it: the newer key before the older one, the exception before the rule.
+fn before_host(section: &Section, usual: &Section) -> BeforeHost {
+    for place in [section, usual] {
+        match place.text("before_host") {
+            "join" => return BeforeHost::Join,
+            "hold" => return BeforeHost::Hold,
+            "refuse" => return BeforeHost::Refuse,
+            _ if place.given("wait_for_host") => {
+                let holds = place.flag("wait_for_host");
+                return if holds { BeforeHost::Hold } else { BeforeHost::Join };
+            }
+            _ => {}
+        }
+    }
+    BeforeHost::Join
 }

@@ -2,6 +2,7 @@
 //!
 //! A knob exists because two people need two values; each says what gets better and worse at its ends.
 
+use super::audit::AUDIT;
 use super::browser::BROWSER;
 use super::dial_in::{DIAL_IN, DIAL_IN_NUMBER};
 use super::jitsi::JITSI;
@@ -125,6 +126,7 @@ pub const SECTIONS: &[SectionDecl] = &[
     DIAL_IN,
     DIAL_IN_NUMBER,
     CDR,
+    AUDIT,
     LOG,
 ];
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use gateway_core::leg::backend::RoomName;
+use gateway_core::leg::backend::{BeforeHost, RoomName};
 use gateway_core::media::clip::Language;
 use gateway_core::media::codec::CodecKind;
 
@@ -74,6 +74,41 @@ fn declarations_are_sound() {
 
 /// Configuration, line, what the message must contain: what is wrong, and the remedy.
 const MISTAKES: &[(&str, usize, &[&str])] = &[
+    (
+        "[pin]\ndatabase = \"db.example.org\"\n",
+        2,
+        &["pin: database", "no address of a PostgreSQL database", "postgresql://weebee@"],
+    ),
+    ("[pin]\ndatabase = \"postgresql:///weebee\"\n", 2, &["names no server", "/run/postgresql"]),
+    (
+        "[pin]\ndatabase = \"postgresql://weebee:secret@db/weebee\"\n",
+        2,
+        &["holds a password", "database_password_file"],
+    ),
+    (
+        "[pin]\nfile = \"a\"\ndatabase = \"postgresql://weebee@db/weebee\"\n",
+        2,
+        &["is not used with `database`", "remove one"],
+    ),
+    (
+        "[pin]\ndatabase = \"postgresql://weebee@db/weebee\"\ndatabase_password_file = \"gone\"\n",
+        3,
+        &["gone", "put the password there"],
+    ),
+    ("[pin]\ndatabase_password_file = \"x\"\n", 2, &["there is no `database`", "remove this"]),
+    ("[pin]\nstatic_digits = 8\n", 2, &["is below `digits`", "write 9"]),
+    ("[pin]\nwrong_global_h = 100\n", 2, &["is below wrong_per_trunk_h", "write 120 or more"]),
+    ("[room]\nmint = [\"chat\", \"fax\"]\n", 2, &["\"fax\" is none of", "page"]),
+    ("[room]\nlabel = \"mask\"\n", 2, &["did you mean masked?"]),
+    ("[room]\nbefore_host = \"wait\"\n", 2, &["none of: join, hold, refuse"]),
+    ("[room]\nlobby = \"knock\"\n", 2, &["none of: wait, refuse"]),
+    (
+        "[room]\nwait_for_host = true\nbefore_host = \"join\"\n",
+        2,
+        &["contradicts before_host", "remove wait_for_host"],
+    ),
+    ("[audit]\nfile = \"no/such/folder/a.jsonl\"\n", 2, &["is no folder", "create it"]),
+    ("[audit]\nkeep_day = 3\n", 2, &["did you mean keep_days?"]),
     ("[sip\n", 1, &["not TOML"]),
     ("[sipp]\n", 1, &["unknown section [sipp]", "did you mean sip?"]),
     ("[sip]\nlissten = []\n", 2, &["sip: unknown key lissten", "did you mean listen?"]),
@@ -238,9 +273,9 @@ fn exceptions_of_rooms_inherit_what_they_do_not_say() {
     );
     let config = judge(&text).expect("valid");
     let policy = |name: &str| config.rooms.rules(&RoomName::new(name).expect("name")).policy;
-    assert!(policy("Board-Of-Tea").wait_for_host);
+    assert_eq!(policy("Board-Of-Tea").before_host, BeforeHost::Hold);
     assert_eq!(policy("board-x").members_max, 7);
-    assert!(!policy("tea").wait_for_host);
+    assert_eq!(policy("tea").before_host, BeforeHost::Join);
 }
 
 #[test]
@@ -262,4 +297,42 @@ fn the_reference_page_is_fresh() {
         page == docgen::reference_page(),
         "docs/config.md is stale: run `cargo run -p gateway-daemon -- config --reference > docs/config.md`"
     );
+}
+
+#[test]
+fn what_guests_do_without_a_host_is_said_by_the_nearest_key() {
+    let before = |keys: &str| {
+        let text = format!("{keys}\n{TRUNK}");
+        let config = judge(&text).expect("legal");
+        let rules = config.rooms.rules(&RoomName::new("board").expect("name"));
+        (rules.policy.before_host, rules.policy.knocks)
+    };
+    let named = |room: &str, policy: &str| {
+        before(&format!("[room]\n{room}\n[[room_policy]]\nname = \"board\"\n{policy}"))
+    };
+    use BeforeHost::{Hold, Join, Refuse};
+    assert_eq!(before("").0, Join);
+    assert_eq!(named("wait_for_host = true", "").0, Hold, "as before there was a newer key");
+    assert_eq!(named("before_host = \"refuse\"", "").0, Refuse);
+    assert_eq!(named("before_host = \"refuse\"", "wait_for_host = true").0, Hold);
+    assert_eq!(named("wait_for_host = true", "before_host = \"join\"").0, Join);
+    assert!(named("", "").1);
+    assert!(!named("lobby = \"refuse\"", "").1);
+}
+
+#[test]
+fn a_database_and_who_may_mint() {
+    use crate::pin::mint::Issuer;
+    let text = format!(
+        "[pin]\ndatabase = \"postgresql://weebee@db.test:5433/pins\"\n\
+         [[room_policy]]\nname = \"board*\"\nmint = [\"cli\"]\nlabel = \"none\"\nlanguage = \"ru\"\n{TRUNK}"
+    );
+    let config = judge(&text).expect("legal");
+    let database = config.pin.database.as_ref().expect("given");
+    assert_eq!(database.place, "db.test/pins");
+    let rules = |room: &str| config.rooms.rules(&RoomName::new(room).expect("name"));
+    assert_eq!(rules("board 7").mint, [Issuer::Cli]);
+    assert_eq!(rules("board 7").language, Some(Language::Ru));
+    assert_eq!(rules("tea").mint, Issuer::ALL);
+    assert_eq!(rules("tea").language, None);
 }

@@ -11,6 +11,7 @@ use gateway_core::media::clip::Language;
 use gateway_core::sip::trunk::{ListenerConfig, UnknownSource};
 
 use super::Mistakes;
+use super::audit::Audit;
 use super::browser::Browser;
 use super::dial_in::DialIn;
 use super::jitsi::Jitsi;
@@ -55,6 +56,8 @@ pub struct Config {
     pub dial_in: Option<DialIn>,
     /// `[cdr]`.
     pub cdr: Cdr,
+    /// `[audit]`.
+    pub audit: Audit,
     /// `[log]`.
     pub log: Log,
 }
@@ -198,6 +201,7 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
         browser: browser?,
         dial_in: dial_in?,
         cdr: judge.cdr(raw.one("cdr")),
+        audit: judge.audit(raw.one("audit")),
         log: log(raw.one("log")),
     })
 }

@@ -140,6 +140,8 @@ impl DialIn {
             room: None,
             caller: None,
             trunk: TrunkId::PAGES,
+            call: None,
+            source: None,
         };
         match self.inner.pins.check(check).await {
             Checked::Valid(grant) => Reply::mapping(digits, &self.address(&grant.room)),

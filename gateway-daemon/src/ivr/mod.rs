@@ -25,6 +25,7 @@ use gateway_core::leg::end_reason::EndReason;
 use gateway_core::media::clip::prompt::PromptId;
 use gateway_core::sip::endpoint::InviteFacts;
 
+use crate::pin::events::Typist;
 use crate::pin::handle::SharedThrottle;
 use crate::pin::throttle::{CallerBucket, Cap};
 use crate::pin::{Grant, PinAsk, Refusal, Verdict};
@@ -49,19 +50,24 @@ pub enum Action {
     Command(Command),
     /// A PIN was refused: for the log that intrusion blockers read, and for metrics.
     Refused(RefusedPin),
+    /// A PIN let a call in: for the audit log.
+    Admitted(AdmittedPin),
+}
+
+/// A PIN that let a call in.
+#[derive(Clone, Debug)]
+pub struct AdmittedPin {
+    /// What it opened.
+    pub grant: Grant,
+    /// Who typed it.
+    pub typist: Typist,
 }
 
 /// A refused PIN.
 #[derive(Clone, Debug)]
 pub struct RefusedPin {
-    /// The call.
-    pub call: CallKey,
-    /// The trunk.
-    pub trunk: TrunkId,
-    /// Who; prints as a hash.
-    pub caller: Pii<String>,
-    /// From where the INVITE came.
-    pub source: Option<std::net::SocketAddr>,
+    /// Who typed it.
+    pub typist: Typist,
     /// Why.
     pub why: Refusal,
     /// The cap that this one reached: somebody is locked out from now on.
@@ -110,13 +116,23 @@ pub struct Ivr {
 #[derive(Debug)]
 struct Dialogue {
     trunk: TrunkId,
-    caller: Pii<String>,
     bucket: CallerBucket,
     source: Option<std::net::SocketAddr>,
     asking: Asking,
     wrong: u8,
     silences: u8,
     step: Step,
+}
+
+impl Dialogue {
+    fn typist(&self, call: CallKey) -> Typist {
+        Typist {
+            call: Some(call.to_string()),
+            trunk: self.trunk,
+            caller: self.asking.caller.clone(),
+            source: self.source.map(|source| source.ip()),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -241,7 +257,6 @@ impl Ivr {
                 };
                 let dialogue = Dialogue {
                     trunk,
-                    caller: facts.caller.clone(),
                     bucket,
                     source: facts.source,
                     asking,
@@ -295,8 +310,9 @@ impl Ivr {
     fn let_in(&mut self, call: CallKey, grant: Grant) -> Vec<Action> {
         let Some(dialogue) = self.dialogues.remove(&call) else { return Vec::new() };
         self.counters.pins_valid += 1;
+        let admitted = AdmittedPin { grant: grant.clone(), typist: dialogue.typist(call) };
         let route = self.policy.granted(&dialogue.asking, grant);
-        vec![Action::Command(Command::Route { call, route })]
+        vec![Action::Admitted(admitted), Action::Command(Command::Route { call, route })]
     }
 
     /// Speaks a refusal when its moment has come; until then the timer calls again.
@@ -312,14 +328,8 @@ impl Ivr {
             Refusal::Locked => self.counters.pins_locked += 1,
             _ => self.counters.pins_refused += 1,
         }
-        let mut actions = vec![Action::Refused(RefusedPin {
-            call,
-            trunk: dialogue.trunk,
-            caller: dialogue.caller.clone(),
-            source: dialogue.source,
-            why,
-            reached,
-        })];
+        let typist = dialogue.typist(call);
+        let mut actions = vec![Action::Refused(RefusedPin { typist, why, reached })];
         actions.extend(match dialogue.wrong >= self.policy.pin.tries {
             true => self.goodbye(call, &[PromptId::TooManyTries], EndReason::PinRefused),
             false => self.ask(call, &[PromptId::PinWrong, PromptId::EnterPin]),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use gateway_core::base::time::WallClock;
 use gateway_core::call::{CallDirection, CallRecord, Route};
-use gateway_core::leg::backend::{Role, RoomName};
+use gateway_core::leg::backend::{BeforeHost, Role, RoomName};
 use gateway_core::media::clip::Language;
 use gateway_core::media::quality::LegReport;
 use slotmap::SlotMap;
@@ -62,6 +62,7 @@ struct Talk {
     asked: BTreeMap<CallKey, Box<Question>>,
     said: Vec<(CallKey, Said)>,
     refused: Vec<Refusal>,
+    admitted: Vec<AdmittedPin>,
 }
 
 /// What the core is told.
@@ -93,6 +94,7 @@ impl Talk {
             asked: BTreeMap::new(),
             said: Vec::new(),
             refused: Vec::new(),
+            admitted: Vec::new(),
         }
     }
 
@@ -185,6 +187,7 @@ impl Talk {
                     self.waiting.push((self.now + self.lookup_takes, ticket, ask));
                 }
                 Action::Refused(refused) => self.refused.push(refused.why),
+                Action::Admitted(admitted) => self.admitted.push(admitted),
                 Action::Command(command) => self.note(command),
             }
         }
@@ -274,7 +277,7 @@ fn a_valid_pin_enters_its_room_at_once() {
     t.run_for(Duration::from_millis(1));
     let route = t.expect_route(call);
     assert_eq!((route.room.as_str(), route.role), ("board", Role::Guest));
-    assert!(route.policy.wait_for_host, "the policy is the room's");
+    assert_eq!(route.policy.before_host, BeforeHost::Hold, "the policy is the room's");
     assert_eq!(route.note.as_deref(), Some("pin:g"));
     assert_eq!(route.label.reveal(), "Phone caller (+62 *** 47)");
     assert_eq!(t.ivr.dialogues(), 0);
@@ -535,4 +538,60 @@ fn record(call: CallKey) -> CallRecord {
         codec: None,
         report: LegReport::default(),
     }
+}
+
+#[test]
+fn others_see_of_a_caller_what_the_room_allows_and_words_are_in_its_language() {
+    let more = "[[room_policy]]\nname = \"open\"\nlabel = \"full\"\n[[room_policy]]\nname = \"closed\"\n\
+                label = \"none\"\nlanguage = \"ru\"\n";
+    let text = format!("{CONFIG}{more}");
+    let config = crate::config::parse("t", &text, Path::new("")).expect("valid");
+    let policy = Policy::new(&config);
+    let enter = |room: &str, owner: Option<&str>, language, caller: Option<&str>| {
+        let asking = Asking {
+            language: Language::En,
+            room: None,
+            length_max: None,
+            caller: caller.map(|caller| Pii::new(caller.to_owned())),
+            backend: None,
+        };
+        let grant = Grant {
+            id: "p".to_owned(),
+            room: RoomName::new(room).expect("name"),
+            role: Role::Guest,
+            kind: PinKind::Personal,
+            owner: owner.map(|owner| Pii::new(owner.to_owned())),
+            language,
+        };
+        let route = policy.granted(&asking, grant);
+        (route.label.into_inner(), route.language)
+    };
+    let number = Some("+622112345647");
+    let said = |label: &str, language| (label.to_owned(), language);
+    assert_eq!(enter("tea", None, None, number), said("Phone caller (+62 *** 47)", Language::En));
+    assert_eq!(enter("tea", None, None, None), said("Phone caller", Language::En));
+    assert_eq!(
+        enter("open", None, None, number),
+        said("Phone caller (+622112345647)", Language::En)
+    );
+    assert_eq!(enter("closed", None, None, number), said("Phone caller", Language::Ru));
+    let id = Some(Language::Id);
+    assert_eq!(enter("closed", Some("Ratna"), id, number), said("Ratna", Language::Id), "the PIN");
+}
+
+#[test]
+fn who_was_let_in_or_refused_is_told_with_call_number_and_source() {
+    let mut t = Talk::new();
+    let source: std::net::SocketAddr = ([192, 0, 2, 7], 5060).into();
+    let call = t.call_with(CARRIER, "pin", |facts| facts.source = Some(source));
+    t.types(call, WRONG);
+    t.run_for(ANSWER_AFTER);
+    assert!(t.admitted.is_empty());
+    t.types(call, GOOD);
+    t.run_for(ANSWER_AFTER);
+    let admitted = t.admitted.pop().expect("one");
+    assert_eq!(admitted.typist.call, Some(call.to_string()));
+    assert_eq!(admitted.typist.source, Some(source.ip()));
+    assert_eq!(admitted.typist.caller, Some(Pii::new("+622112345647".to_owned())));
+    assert!(t.admitted.is_empty());
 }

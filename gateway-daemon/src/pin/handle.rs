@@ -11,6 +11,7 @@
 //! let verdict = pins.check(check).await;                                       // throttled, same delay for each no
 //! ```
 
+use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -23,8 +24,9 @@ use gateway_core::base::time::WallClock;
 use gateway_core::io::wall_clock;
 use gateway_core::leg::backend::RoomName;
 
+use super::events::{PinEvent, PinJournal, Typist};
 use super::key::PinKey;
-use super::mint::{Mint, PinError};
+use super::mint::{Issuer, Mint, PinError};
 use super::throttle::{CallerBucket, Throttle};
 use super::{Grant, Pin, PinAsk, PinEntry, PinRegistry, Refusal, RegistryError, Verdict};
 use crate::config::typed::{PinSettings, Rooms};
@@ -68,6 +70,10 @@ pub struct PinCheck {
     pub caller: Option<Pii<String>>,
     /// Where the question comes from.
     pub trunk: TrunkId,
+    /// The call, as the far side names it: for the audit log.
+    pub call: Option<String>,
+    /// Address that the call came from: for intrusion blockers.
+    pub source: Option<IpAddr>,
 }
 
 /// What [`Pins::check`] answers.
@@ -93,6 +99,7 @@ struct Inner {
     thread: Option<JoinHandle<()>>,
     trouble: Arc<Mutex<Option<String>>>,
     throttle: SharedThrottle,
+    journal: PinJournal,
     settings: PinSettings,
     rooms: Rooms,
     key: PinKey,
@@ -108,12 +115,23 @@ struct Desk {
 }
 
 impl Pins {
-    /// Starts the registry's thread. It ends when the last handle is dropped.
+    /// Starts the registry's thread, without an audit log. It ends when the last handle is dropped.
     pub fn start(
         registry: Box<dyn PinRegistry>,
         settings: PinSettings,
         rooms: Rooms,
         rng: Rng,
+    ) -> std::io::Result<Self> {
+        Self::start_with_journal(registry, settings, rooms, rng, PinJournal::silent())
+    }
+
+    /// As [`Pins::start`], telling `journal` what happens.
+    pub fn start_with_journal(
+        registry: Box<dyn PinRegistry>,
+        settings: PinSettings,
+        rooms: Rooms,
+        rng: Rng,
+        journal: PinJournal,
     ) -> std::io::Result<Self> {
         let key = registry.key().clone();
         let trouble = Arc::new(Mutex::new(None));
@@ -124,7 +142,7 @@ impl Pins {
             .spawn(move || work(desk, &waiting))?;
         let throttle = SharedThrottle::new(Throttle::new(settings.limits));
         let (jobs, thread) = (Some(jobs), Some(thread));
-        let inner = Inner { jobs, thread, trouble, throttle, settings, rooms, key };
+        let inner = Inner { jobs, thread, trouble, throttle, journal, settings, rooms, key };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -135,7 +153,17 @@ impl Pins {
         }
         let wall = wall_clock();
         let new = mint.resolve(&self.inner.settings, wall);
-        self.ask(move |desk| desk.registry.add(&new, wall, &mut desk.rng)).await
+        let pin = self.ask(move |desk| desk.registry.add(&new, wall, &mut desk.rng)).await?;
+        self.inner.journal.note(PinEvent::Minted {
+            id: pin.id.clone(),
+            kind: mint.kind,
+            room: mint.room,
+            issuer: mint.issuer,
+            owner: mint.owner,
+            expires: pin.expires,
+            is_recalled: pin.is_recalled,
+        });
+        Ok(pin)
     }
 
     /// The PIN with this id.
@@ -150,29 +178,38 @@ impl Pins {
     }
 
     /// Ends a PIN; false if there is no such one.
-    pub async fn revoke(&self, id: &str) -> Result<bool, PinError> {
-        let id = id.to_owned();
-        self.ask(move |desk| desk.registry.revoke(&id, wall_clock())).await
+    pub async fn revoke(&self, id: &str, issuer: Issuer) -> Result<bool, PinError> {
+        let wanted = id.to_owned();
+        let is_done = self.ask(move |desk| desk.registry.revoke(&wanted, wall_clock())).await?;
+        if is_done {
+            self.inner.journal.note(PinEvent::Revoked { id: id.to_owned(), issuer });
+        }
+        Ok(is_done)
     }
 
     /// The meeting in `room` goes on: PINs that were about to close with it stay.
     pub async fn meeting_started(&self, room: &RoomName) -> Result<(), PinError> {
-        let room = room.clone();
-        self.ask(move |desk| desk.registry.meeting_started(&room, wall_clock())).await.map(drop)
+        let wanted = room.clone();
+        self.ask(move |desk| desk.registry.meeting_started(&wanted, wall_clock())).await?;
+        self.inner.journal.note(PinEvent::MeetingStarted { room: room.clone() });
+        Ok(())
     }
 
     /// The meeting in `room` is over: its PINs close after `[pin] grace_min`.
     pub async fn meeting_ended(&self, room: &RoomName) -> Result<(), PinError> {
-        let (room, wall) = (room.clone(), wall_clock());
+        let (wanted, wall) = (room.clone(), wall_clock());
         let closes = WallClock { unix: wall.unix + self.inner.settings.grace };
-        self.ask(move |desk| desk.registry.meeting_ended(&room, wall, closes)).await.map(drop)
+        self.ask(move |desk| desk.registry.meeting_ended(&wanted, wall, closes)).await?;
+        self.inner.journal.note(PinEvent::MeetingEnded { room: room.clone() });
+        Ok(())
     }
 
     /// Judges digits that were typed elsewhere, with the same counts of wrong PINs as calls to us. Each no comes
     /// [`ANSWER_AFTER`] after the question: nobody learns from time why. A yes counts a use.
     pub async fn check(&self, check: PinCheck) -> Checked {
         let asked = Instant::now();
-        let PinCheck { digits, room, caller, trunk } = check;
+        let PinCheck { digits, room, caller, trunk, call, source } = check;
+        let typist = Typist { call, trunk, caller: caller.clone(), source };
         let bucket = match &caller {
             Some(number) => CallerBucket::Number(number.clone()),
             None => CallerBucket::Anonymous(trunk),
@@ -181,13 +218,17 @@ impl Pins {
         let ask = PinAsk { digits, room, caller, spend: !is_locked };
         let answer = self.ask(move |desk| desk.registry.look_up(&ask, wall_clock())).await;
         let why = match (answer, is_locked) {
-            (Ok(Verdict::Valid(grant)), false) => return Checked::Valid(grant),
+            (Ok(Verdict::Valid(grant)), false) => {
+                self.inner.journal.note(PinEvent::admitted(&grant, typist));
+                return Checked::Valid(grant);
+            }
             (Err(_), _) => return Checked::Unavailable,
             (Ok(_), true) => Refusal::Locked,
             (Ok(Verdict::Refused(why)), false) => why,
         };
-        self.throttle().lock().count_wrong(Instant::now(), trunk, &bucket);
+        let cap = self.throttle().lock().count_wrong(Instant::now(), trunk, &bucket);
         tokio::time::sleep_until((asked + ANSWER_AFTER).into()).await;
+        self.inner.journal.refused(why, cap, typist);
         Checked::Refused(why)
     }
 
@@ -205,6 +246,11 @@ impl Pins {
             answer(ticket, verdict);
         }))
         .is_ok()
+    }
+
+    /// What happens to PINs is told here.
+    pub fn journal(&self) -> &PinJournal {
+        &self.inner.journal
     }
 
     /// The wrong PINs that were counted.
@@ -300,3 +346,6 @@ const PROBE: Duration = Duration::from_secs(5);
 const PROBE_IN_TROUBLE: Duration = Duration::from_secs(1);
 /// PINs whose quarantine is over are forgotten this often, and when one is made.
 const PURGE_EVERY: Duration = Duration::from_secs(3_600);
+
+#[cfg(test)]
+mod tests;

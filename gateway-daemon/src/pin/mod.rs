@@ -8,6 +8,7 @@
 //! [`PinRegistry`] is one set of statements ([`sql`]) on two databases ([`sqlite`], [`postgres`]).
 
 pub mod draw;
+pub mod events;
 pub mod handle;
 pub mod key;
 pub mod mint;

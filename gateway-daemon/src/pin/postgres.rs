@@ -52,6 +52,19 @@ impl PostgresSettings {
         Ok(Self { url: Pii::new(url.to_owned()), password, place })
     }
 
+    /// A server elsewhere, which is talked to without TLS.
+    pub fn is_far(&self) -> Option<String> {
+        let config: tokio_postgres::Config = self.url.reveal().parse().ok()?;
+        config.get_hosts().iter().find_map(|host| match host {
+            tokio_postgres::config::Host::Unix(_) => None,
+            tokio_postgres::config::Host::Tcp(name) => {
+                let address = name.parse::<std::net::IpAddr>();
+                let is_here = name == "localhost" || address.is_ok_and(|ip| ip.is_loopback());
+                (!is_here).then(|| name.clone())
+            }
+        })
+    }
+
     fn config(&self) -> Result<tokio_postgres::Config, tokio_postgres::Error> {
         let mut config: tokio_postgres::Config = self.url.reveal().parse()?;
         if let Some(password) = &self.password {

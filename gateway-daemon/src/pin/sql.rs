@@ -87,8 +87,12 @@ impl<D: Database> SqlRegistry<D> {
             return Ok(());
         }
         let check = self.key.tag("key check", "").0.to_vec();
-        self.database.change(KEEP_KEY_CHECK, &[Value::Bytes(check.clone())])?;
-        match self.database.rows(KEY_CHECK, &[])?.first().and_then(|row| row.first()) {
+        let mut rows = self.database.rows(KEY_CHECK, &[])?;
+        if rows.is_empty() {
+            self.database.change(KEEP_KEY_CHECK, &[Value::Bytes(check.clone())])?;
+            rows = self.database.rows(KEY_CHECK, &[])?;
+        }
+        match rows.first().and_then(|row| row.first()) {
             Some(Value::Bytes(known)) if *known == check => {
                 self.is_checked = true;
                 Ok(())

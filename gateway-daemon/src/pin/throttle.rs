@@ -20,7 +20,7 @@ pub enum CallerBucket {
 }
 
 /// Caps.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThrottleLimits {
     /// Wrong PINs per caller and hour.
     pub per_caller_h: u32,
@@ -156,17 +156,17 @@ impl Throttle {
         self.callers.len()
     }
 
-    /// Full: the caller seen longest ago is forgotten. A flood of forged numbers meets the trunk's cap.
+    /// Full: the tenth seen longest ago is forgotten, many at once so that a flood costs little. A flood of forged numbers meets the trunk's cap.
     fn make_room(&mut self, now: Instant, caller: &CallerBucket) {
         if self.callers.len() < CALLERS_MAX || self.callers.contains_key(caller) {
             return;
         }
         self.callers.retain(|_, count| now.saturating_duration_since(count.seen) < FORGET_AFTER);
         if self.callers.len() >= CALLERS_MAX {
-            let oldest = self.callers.iter().min_by_key(|(_, count)| count.seen);
-            if let Some(key) = oldest.map(|(key, _)| key.clone()) {
-                self.callers.remove(&key);
-            }
+            let mut seen: Vec<Instant> = self.callers.values().map(|count| count.seen).collect();
+            let (_, cut, _) = seen.select_nth_unstable(CALLERS_MAX / 10);
+            let cut = *cut;
+            self.callers.retain(|_, count| count.seen > cut);
         }
     }
 }

@@ -215,7 +215,7 @@ fn one_pin_serves_all_who_ask(open: Open<'_>) {
 
 /// Both draw from the same dice: each PIN of one is what the other draws first.
 fn two_gateways_mint_and_check_together(open: Open<'_>) {
-    const EACH: usize = 300;
+    const EACH: usize = 60;
     let gateway = |name: &'static str| {
         let mut registry = open();
         let new = NewPin { digits: 6, ..guest(name) };

@@ -1,4 +1,5 @@
 //! `sim --seed N`: runs one world and prints its ladder; `sim --seeds A..B`: runs many and prints what is wrong.
+//! `sim --guess`: the table of `docs/pins.md`, what guessing PINs brings.
 //! `sim --meeting N`, `sim --meetings A..B`: the same for meetings in a Jitsi room.
 
 use std::process::ExitCode;
@@ -17,12 +18,18 @@ fn main() -> ExitCode {
         ["--meetings", range] => {
             range_of(range).map_or_else(usage, |it| many(it, WorldPlan::draw_meeting))
         }
+        ["--guess"] => {
+            print!("{}", gateway_sim::brute_force::table());
+            ExitCode::SUCCESS
+        }
         _ => usage(),
     }
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: sim --seed N | --seeds FIRST..END | --meeting N | --meetings FIRST..END");
+    eprintln!(
+        "usage: sim --seed N | --seeds FIRST..END | --meeting N | --meetings FIRST..END | --guess"
+    );
     ExitCode::from(2)
 }
 

@@ -8,7 +8,7 @@ use gateway_core::base::ids::SiteId;
 use gateway_core::base::pii::Pii;
 use gateway_core::base::time::WallClock;
 use gateway_core::gateway::{GatewayConfig, ROOM_BACKEND};
-use gateway_core::leg::backend::{Backend, Role, RoomName, RoomPolicy};
+use gateway_core::leg::backend::{Backend, BeforeHost, Role, RoomName, RoomPolicy};
 use gateway_core::leg::jitsi::signal::JitsiBackend;
 use gateway_core::leg::jitsi::signal::bridge::{BridgeSessions, TransportKind};
 use gateway_core::leg::jitsi::signal::settings::{JitsiSettings, PhoneIdentity};
@@ -107,7 +107,8 @@ fn endpoint(plan: &WorldPlan) -> EndpointConfig {
 pub(super) fn policy(plan: &WorldPlan) -> Policy {
     let knobs = &plan.knobs;
     let usual = RoomPolicy {
-        wait_for_host: knobs.wait_for_host,
+        before_host: if knobs.wait_for_host { BeforeHost::Hold } else { BeforeHost::Join },
+        knocks: true,
         members_max: knobs.members_max,
         host_wait_max: knobs.host_wait_max,
     };

@@ -167,6 +167,10 @@ impl Backend for JitsiBackend {
         ask: JoinRequest,
         rng: Rng,
     ) -> Result<(), JoinRefused> {
+        let in_room = self.legs.values().filter(|leg| leg.is_for(&ask.room)).count();
+        if in_room >= ask.policy.members_max {
+            return Err(JoinRefused::Full);
+        }
         self.legs_born += 1;
         let ear = EarKey(self.legs_born);
         let session = self.sessions.session(now, leg, ear, &ask, rng.fork("session"));

@@ -15,8 +15,8 @@ use crate::base::limits::ROOM_MEMBERS_MAX;
 use crate::base::rng::Rng;
 use crate::base::time::Why;
 use crate::leg::backend::{
-    Backend, BackendInput, BackendOutput, JoinRefused, JoinRequest, JoinStep, LegCommand,
-    MemberChange, MemberSnapshot, Role, RoomFacts, RoomName, RoomPolicy, RoomSnapshot,
+    Backend, BackendInput, BackendOutput, BeforeHost, JoinRefused, JoinRequest, JoinStep,
+    LegCommand, MemberChange, MemberSnapshot, Role, RoomFacts, RoomName, RoomPolicy, RoomSnapshot,
 };
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::{ConferenceEvent, ToMedia};
@@ -161,6 +161,11 @@ impl Backend for Rooms {
         _rng: Rng,
     ) -> Result<(), JoinRefused> {
         let name = ask.room.clone();
+        let is_live = self.rooms.get(&name).is_some_and(|room| room.is_open);
+        let refuses = ask.policy.before_host == BeforeHost::Refuse;
+        if refuses && !is_live && ask.role == Role::Guest {
+            return Err(JoinRefused::NotLive);
+        }
         if !self.rooms.contains_key(&name) {
             self.rooms_born += 1;
             let key = RoomKey(self.rooms_born);
@@ -268,7 +273,7 @@ impl Backend for Rooms {
 
 impl Room {
     fn new(key: RoomKey, policy: RoomPolicy) -> Self {
-        let is_open = !policy.wait_for_host;
+        let is_open = policy.before_host == BeforeHost::Join;
         Self { key, policy, is_open, has_sound: false, seats_given: 0, members: Vec::new() }
     }
 

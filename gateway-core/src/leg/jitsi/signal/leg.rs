@@ -45,8 +45,8 @@ use crate::jitsi::stanza::exchange::Iq;
 use crate::jitsi::stanza::iq;
 use crate::jitsi::stanza::presence::{OwnPresence, RecordingState, available};
 use crate::leg::backend::{
-    BackendOutput, JoinRequest, JoinStep, LegCommand, MemberSnapshot, RoomFacts, SocketNews,
-    StreamDownReason,
+    BackendOutput, JoinRequest, JoinStep, LegCommand, MemberSnapshot, RoomFacts, RoomName,
+    SocketNews, StreamDownReason,
 };
 use crate::leg::counters::BackendCounters;
 use crate::leg::end_reason::EndReason;
@@ -145,6 +145,11 @@ pub(super) struct Birth {
 }
 
 impl Leg {
+    /// Whether this is the room its caller asked for.
+    pub(super) fn is_for(&self, room: &RoomName) -> bool {
+        self.ask.room == *room
+    }
+
     /// A leg that wants its stream.
     pub(super) fn new(now: Instant, birth: Birth) -> Self {
         let Birth { key, ear, settings, ask, clock, answers, session, mut rng } = birth;

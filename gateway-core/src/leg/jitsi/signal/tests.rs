@@ -23,8 +23,8 @@ use crate::base::pii::Pii;
 use crate::jitsi::capture::parse_stanzas;
 use crate::jitsi::stanza::exchange::Iq;
 use crate::leg::backend::{
-    JoinStep, MemberChange, Moderation, Role, RoomName, RoomPolicy, SocketNews, SocketOrder,
-    StreamDownReason,
+    BeforeHost, JoinRefused, JoinStep, MemberChange, Moderation, Role, RoomName, RoomPolicy,
+    SocketNews, SocketOrder, StreamDownReason,
 };
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::{ConferenceCommand, ConferenceEvent, ToMedia};
@@ -207,6 +207,20 @@ impl Site {
         session: Played,
         change: impl FnOnce(&mut JitsiSettings),
     ) -> Self {
+        Self::build(sessions, session, change, usual())
+    }
+
+    fn with_policy(policy: RoomPolicy) -> Self {
+        let session = Played::default();
+        Self::build(Box::new(session.clone()), session, |_| {}, policy)
+    }
+
+    fn build(
+        sessions: Box<dyn SessionMaker>,
+        session: Played,
+        change: impl FnOnce(&mut JitsiSettings),
+        policy: RoomPolicy,
+    ) -> Self {
         let mut settings = JitsiSettings::usual(SiteId(0), "meet.test", "muc.meet.test");
         settings.identity = PhoneIdentity::SharedSecret(Pii::new("phonesecret".into()));
         change(&mut settings);
@@ -227,7 +241,7 @@ impl Site {
             done: Vec::new(),
             sockets: Vec::new(),
         };
-        site.backend.open_leg(now, leg, ask(), Rng::from_number(5)).expect("always");
+        site.backend.open_leg(now, leg, ask(policy), Rng::from_number(5)).expect("always");
         site.drain();
         assert_eq!(site.take_heard(), [Heard::OpenStream]);
         site
@@ -453,14 +467,18 @@ impl Site {
     }
 }
 
-fn ask() -> JoinRequest {
+fn usual() -> RoomPolicy {
+    RoomPolicy { host_wait_max: Duration::from_secs(120), ..RoomPolicy::default() }
+}
+
+fn ask(policy: RoomPolicy) -> JoinRequest {
     JoinRequest {
         room: RoomName::new("Room A").expect("a name"),
         role: Role::Guest,
         label: Pii::new("+31201234567".into()),
         codec: CodecKind::Pcma,
         codecs: vec![CodecKind::Pcma],
-        policy: RoomPolicy { host_wait_max: Duration::from_secs(120), ..RoomPolicy::default() },
+        policy,
     }
 }
 

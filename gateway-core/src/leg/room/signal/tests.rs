@@ -72,7 +72,7 @@ fn said(leg: LegKey, words: &[&str]) -> Vec<(LegKey, String)> {
 }
 
 fn with_host() -> RoomPolicy {
-    RoomPolicy { wait_for_host: true, ..RoomPolicy::default() }
+    RoomPolicy { before_host: BeforeHost::Hold, ..RoomPolicy::default() }
 }
 
 #[test]
@@ -168,4 +168,15 @@ fn a_seat_the_shard_refused_is_given_up() {
     t.heard();
     t.rooms.handle_input(t.now, BackendInput::FromMedia(one, ConferenceEvent::Lost));
     assert_eq!(t.heard(), said(one, &["detach", "close", "left NoResources"]));
+}
+
+#[test]
+fn a_room_that_keeps_nobody_waiting_turns_guests_away_until_its_host_is_there() {
+    let mut t = Stage::new();
+    let policy = RoomPolicy { before_host: BeforeHost::Refuse, ..RoomPolicy::default() };
+    assert_eq!(t.join(Role::Guest, policy), Err(JoinRefused::NotLive));
+    assert!(t.rooms.snapshot().is_empty(), "nothing is left of it");
+    let host = t.join(Role::Host, policy).expect("a seat");
+    assert_eq!(t.heard(), said(host, &["open", "attach", "joined 1"]));
+    t.join(Role::Guest, policy).expect("a seat");
 }

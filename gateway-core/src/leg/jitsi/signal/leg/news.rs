@@ -14,7 +14,7 @@ use crate::jitsi::stanza::conference::ConferenceRefused;
 use crate::jitsi::stanza::exchange::same_address;
 use crate::jitsi::stanza::presence::JoinRefusal;
 use crate::jitsi::stanza::room_message::{RoomMessage, Said};
-use crate::leg::backend::{BackendOutput, JoinStep, Moderation as Moderated};
+use crate::leg::backend::{BackendOutput, BeforeHost, JoinStep, Moderation as Moderated};
 use crate::leg::end_reason::EndReason;
 use crate::leg::jitsi::signal::recovery::Loss;
 use crate::leg::jitsi::signal::session::SessionCommand;
@@ -40,6 +40,10 @@ impl Leg {
     }
 
     fn wait_for_host(&mut self, now: Instant) {
+        if self.ask.policy.before_host == BeforeHost::Refuse && !self.was_settled {
+            self.leave(now, EndReason::HostNeverCame);
+            return;
+        }
         self.wait_for(now, Timer::Host);
         if !self.waits_for_host {
             self.waits_for_host = true;
@@ -85,6 +89,11 @@ impl Leg {
     fn refused(&mut self, now: Instant, refusal: JoinRefusal) {
         match refusal {
             JoinRefusal::Password => self.ask_password(now),
+            JoinRefusal::Lobby { lobby: Some(_), .. }
+                if !self.ask.policy.knocks && !self.was_settled =>
+            {
+                self.leave(now, EndReason::LobbyDenied);
+            }
             JoinRefusal::Lobby { lobby: Some(lobby), waits_for_host } => {
                 self.enter(Stage::AtDoor, "members only");
                 if waits_for_host {

@@ -81,7 +81,9 @@ impl Site {
         let mut calls: SlotMap<CallKey, ()> = SlotMap::with_key();
         calls.insert(());
         self.leg = LegKey::conference(calls.insert(()));
-        self.backend.open_leg(self.now, self.leg, ask(), Rng::from_number(6)).expect("always");
+        self.backend
+            .open_leg(self.now, self.leg, ask(usual()), Rng::from_number(6))
+            .expect("always");
         self.drain();
         self.stream_up(false);
         self.focus_answers("true");

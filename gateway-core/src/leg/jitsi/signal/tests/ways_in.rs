@@ -248,3 +248,34 @@ fn a_server_that_falls_silent_anywhere_never_keeps_a_caller_for_ever() {
         assert!(is_over, "after {last} steps: {:?}", site.heard);
     }
 }
+
+#[test]
+fn a_policy_that_keeps_nobody_waiting_says_goodbye_instead() {
+    let mut site = Site::with_policy(RoomPolicy { before_host: BeforeHost::Refuse, ..usual() });
+    site.stream_up(false);
+    site.focus_answers("false");
+    assert_eq!(site.take_heard().last(), Some(&Heard::Left(EndReason::HostNeverCame)));
+    let mut site = Site::with_policy(RoomPolicy { knocks: false, ..usual() });
+    site.stream_up(false);
+    site.focus_answers("true");
+    site.room_refuses(&error("auth", "registration-required", LOBBY));
+    assert_eq!(site.take_heard().last(), Some(&Heard::Left(EndReason::LobbyDenied)));
+    let knock = site.sent.iter().rfind(|it| it.name() == "presence").and_then(|it| it.attr("to"));
+    assert!(!knock.is_some_and(|to| to.contains("lobby")), "nobody is disturbed: {knock:?}");
+}
+
+#[test]
+fn a_room_takes_no_more_phones_than_its_policy_says() {
+    let policy = RoomPolicy { members_max: 2, ..usual() };
+    let mut site = Site::with_policy(policy);
+    let mut calls: SlotMap<CallKey, ()> = SlotMap::with_key();
+    calls.insert(());
+    let mut join = |room: &str| {
+        let leg = LegKey::conference(calls.insert(()));
+        let ask = JoinRequest { room: RoomName::new(room).expect("a name"), ..ask(policy) };
+        site.backend.open_leg(site.now, leg, ask, Rng::from_number(6))
+    };
+    assert_eq!(join("Room A"), Ok(()));
+    assert_eq!(join("Room A"), Err(JoinRefused::Full));
+    assert_eq!(join("Room B"), Ok(()), "rooms are counted apart");
+}
