@@ -156,7 +156,8 @@ impl Throttle {
         self.callers.len()
     }
 
-    /// Full: the tenth seen longest ago is forgotten, many at once so that a flood costs little. A flood of forged numbers meets the trunk's cap.
+    /// Full: the tenth seen longest ago is forgotten, many at once so that a flood costs little. A flood of forged numbers
+    /// meets the trunk's cap.
     fn make_room(&mut self, now: Instant, caller: &CallerBucket) {
         if self.callers.len() < CALLERS_MAX || self.callers.contains_key(caller) {
             return;
