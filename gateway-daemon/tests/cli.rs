@@ -211,14 +211,15 @@ fn the_first_pin_may_be_added_while_the_daemon_starts() {
             all.into_iter().map(|it| it.join().expect("no panic")).collect()
         });
         let words = || std::fs::read_to_string(place.0.join("daemon.log")).unwrap_or_default();
-        for add in &adds {
-            assert!(add.status.success(), "{}\ndaemon: {}", complaint(add), words());
-        }
-        let listed = out(&place.weebee(&["pin", "list", "-c", "weebee.toml"]));
-        assert_eq!(listed.lines().count(), 3, "one registry, and both in it: {listed}");
+        let listed = place.weebee(&["pin", "list", "-c", "weebee.toml"]);
         let ended = daemon.try_wait().expect("our child");
         let _ = daemon.kill();
         let _ = daemon.wait();
+        for add in &adds {
+            assert!(add.status.success(), "{}\ndaemon: {}", complaint(add), words());
+        }
+        let listed = out(&listed);
+        assert_eq!(listed.lines().count(), 3, "one registry, and both in it: {listed}");
         assert!(ended.is_none(), "the daemon goes on: {ended:?}\n{}", words());
     }
 }

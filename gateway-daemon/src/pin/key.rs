@@ -106,17 +106,24 @@ impl std::fmt::Debug for PinKey {
     }
 }
 
+/// Makes a key, or reads the one that another process made meanwhile: it stands there whole or not at all.
 fn make(file: &Path) -> std::io::Result<PinKey> {
     let bytes = entropy()?;
-    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
-    let written = writeln!(out, "{text}").and_then(|()| out.sync_all());
-    if let Err(error) = written {
-        // Half a key would be refused for ever.
-        let _ = fs::remove_file(file);
-        return Err(error);
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut draft = file.as_os_str().to_owned();
+    draft.push(format!(".{}", hex(&entropy()?[..8])));
+    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let written = writeln!(out, "{}", hex(&bytes)).and_then(|()| out.sync_all());
+    let placed = written.and_then(|()| fs::hard_link(&draft, file));
+    let _ = fs::remove_file(&draft);
+    match placed {
+        Ok(()) => Ok(PinKey(bytes)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let text = fs::read_to_string(file)?;
+            parse(text.trim()).map(PinKey).ok_or(error)
+        }
+        Err(error) => Err(error),
     }
-    Ok(PinKey(bytes))
 }
 
 /// 32 bytes from the operating system.
