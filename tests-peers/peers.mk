@@ -10,5 +10,5 @@ peers-status: ## Say which peers are here
 
 # The same packages as `make test` selects (cli brings the program `weebee`), or Cargo would build the dependencies once more.
 test-peers: peers ## Calls through real peers, judged by sound
-	$(CARGO) test --workspace --lib sound::
+	$(CARGO) test --workspace --lib -- sound:: table::
 	WEEBEE_PEERS_REQUIRED=1 $(CARGO) test --workspace --test cli $(PEER_TESTS) -- --test-threads=1 --nocapture

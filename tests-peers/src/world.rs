@@ -65,6 +65,20 @@ impl World {
         command.current_dir(&self.folder).env_remove("http_proxy").env_remove("https_proxy");
         command
     }
+
+    /// Runs the ignored test `name` of this very program again, inside the namespace: for tests that bring clients of their
+    /// own, which must live there. `variable` tells it the folder; `more` are other variables.
+    ///
+    /// # Panics
+    /// When that test fails; its words are above.
+    pub fn run_inside(&self, name: &str, variable: &str, more: &[(&str, &OsStr)]) {
+        let itself = std::env::current_exe().expect("the path of this test");
+        let mut command = self.command(itself);
+        command.args(["--exact", name, "--ignored", "--nocapture"]);
+        command.env(variable, self.folder()).envs(more.iter().copied());
+        let status = command.status().expect("this test starts again");
+        assert!(status.success(), "see above: {name} inside the namespace: {status}");
+    }
 }
 
 impl Drop for World {

@@ -29,23 +29,15 @@ fn baresip_and_a_second_caller_hear_each_other() {
     let speeches = [0, 1].map(|number| {
         Speech::spoken(world.folder(), &format!("speaker{number}"), number, SENTENCE)
     });
-    let mut disturbed = play(&world, &gateway, &speeches, 0);
-    // Eight phones, a debug gateway and whatever else runs share the machine: each row must be heard without a fault once.
-    for number in 1..PLAYS_MAX {
-        if disturbed.is_empty() {
-            break;
-        }
-        eprintln!("played again: {disturbed:?}");
-        let again = play(&world, &gateway, &speeches, number);
-        let row = |fault: &str| fault.split(": ").next().map(str::to_owned);
-        disturbed.retain(|fault| again.iter().any(|other| row(other) == row(fault)));
-    }
+    // Eight phones, a debug gateway and whatever else runs share the machine.
+    let left =
+        Table::played_until_heard(PLAYS_MAX, |number| play(&world, &gateway, &speeches, number));
     gateway.assert_alive();
-    assert_eq!(disturbed, Vec::<String>::new());
+    assert_eq!(left.faults(), Vec::<String>::new());
 }
 
-/// All rooms once; gives what is wrong with them.
-fn play(world: &World, gateway: &Gateway, speeches: &[Speech; 2], play: usize) -> Vec<String> {
+/// All rooms once.
+fn play(world: &World, gateway: &Gateway, speeches: &[Speech; 2], play: usize) -> Table {
     let rows = std::thread::scope(|scope| {
         let rooms: Vec<_> = CODECS
             .iter()
@@ -58,7 +50,7 @@ fn play(world: &World, gateway: &Gateway, speeches: &[Speech; 2], play: usize) -
     });
     let table = Table { rows };
     println!("\nbaresip {}\n{table}", Peer::Baresip.version());
-    table.faults()
+    table
 }
 
 fn room(

@@ -48,13 +48,7 @@ fn a_bridges_own_libraries_and_our_transport_read_each_other() {
     let world = World::new("bridge-transport");
     world.add_address(&format!("{ADDRESS}/24"));
     compile(world.folder());
-    let itself = std::env::current_exe().expect("a test has a file");
-    let done = world
-        .command(itself)
-        .args(["--exact", "inside_the_namespace", "--ignored", "--nocapture"])
-        .env(FOLDER, world.folder())
-        .status();
-    assert!(done.expect("it runs").success(), "see above");
+    world.run_inside("inside_the_namespace", FOLDER, &[]);
 }
 
 #[test]

@@ -44,20 +44,10 @@ fn a_browser_and_a_phone_talk_in_a_room() {
     spoken.write(&microphone).expect("what the browser says");
     let mut chromium = Chromium::start(&world, "chromium", Some(&microphone));
     let stage = Stage { world: &world, gateway: &gateway, speeches, pin, link: &link };
-    // A browser, a debug gateway and whatever else runs share the machine: what was disturbed is played again. Each row
-    // must be heard without a fault once.
-    let mut disturbed = stage.conversation(&mut chromium, 1).faults();
-    for play in 2..=PLAYS_MAX {
-        if disturbed.is_empty() {
-            break;
-        }
-        eprintln!("played again: {disturbed:?}");
-        let again = stage.conversation(&mut chromium, play).faults();
-        let row = |fault: &str| fault.split(": ").next().map(str::to_owned);
-        disturbed.retain(|fault| again.iter().any(|other| row(other) == row(fault)));
-    }
+    // A browser, a debug gateway and whatever else runs share the machine.
+    let left = Table::played_until_heard(PLAYS_MAX, |play| stage.conversation(&mut chromium, play));
     gateway.assert_alive();
-    assert_eq!(disturbed, Vec::<String>::new());
+    assert_eq!(left.faults(), Vec::<String>::new());
     a_browser_that_dies_is_taken_out(&world, &mut gateway, chromium, &link);
 }
 

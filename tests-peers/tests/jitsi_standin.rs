@@ -42,14 +42,11 @@ fn a_phone_talks_through_a_real_prosody_with_a_stand_in_focus_on_aiortc() {
     let address = format!("{ADDRESS}/24");
     let added = world.command("ip").args(["addr", "add", &address, "dev", "lo"]).status();
     assert!(added.expect("ip runs").success());
-    let itself = std::env::current_exe().expect("a test has a file");
-    let done = world
-        .command(itself)
-        .args(["--exact", "inside_the_namespace", "--ignored", "--nocapture"])
-        .env(FOLDER, world.folder())
-        .env("WEEBEE_BIN", gateway::binary())
-        .status();
-    assert!(done.expect("it runs").success(), "see above");
+    world.run_inside(
+        "inside_the_namespace",
+        FOLDER,
+        &[("WEEBEE_BIN", gateway::binary().as_os_str())],
+    );
 }
 
 #[test]

@@ -33,12 +33,7 @@ fn streams_of_ours_live_with_a_real_prosody() {
     }
     println!("\nProsody {}", Peer::Prosody.version());
     let world = World::new("prosody");
-    let myself = std::env::current_exe().expect("the path of this test");
-    let mut inside: Command = world.command(myself);
-    inside.args(["--ignored", "--exact", "inside", "--nocapture"]).env(FOLDER, world.folder());
-    inside.env("WEEBEE_BIN", gateway::binary());
-    let status = inside.status().expect("this test starts again");
-    assert!(status.success(), "inside the namespace: {status}");
+    world.run_inside("inside", FOLDER, &[("WEEBEE_BIN", gateway::binary().as_os_str())]);
 }
 
 #[test]

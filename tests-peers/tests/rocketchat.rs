@@ -40,12 +40,7 @@ fn a_meeting_in_the_chat_gets_a_number_and_a_pin() {
     }
     println!("\nRocket.Chat oracles: {}", Peer::RocketChatOracles.version());
     let world = World::new("rocketchat");
-    let myself = std::env::current_exe().expect("the path of this test");
-    let mut inside: Command = world.command(myself);
-    inside.args(["--ignored", "--exact", "inside", "--nocapture"]).env(FOLDER, world.folder());
-    inside.env("WEEBEE_BIN", gateway::binary());
-    let status = inside.status().expect("this test starts again");
-    assert!(status.success(), "inside the namespace: {status}");
+    world.run_inside("inside", FOLDER, &[("WEEBEE_BIN", gateway::binary().as_os_str())]);
 }
 
 #[test]

@@ -52,13 +52,7 @@ fn aiortc_and_a_bridge_leg_hear_each_other() {
     let address = format!("{ADDRESS}/24");
     let added = world.command("ip").args(["addr", "add", &address, "dev", "lo"]).status();
     assert!(added.expect("ip runs").success());
-    let itself = std::env::current_exe().expect("a test has a file");
-    let done = world
-        .command(itself)
-        .args(["--exact", "inside_the_namespace", "--ignored", "--nocapture"])
-        .env(FOLDER, world.folder())
-        .status();
-    assert!(done.expect("it runs").success(), "see above");
+    world.run_inside("inside_the_namespace", FOLDER, &[]);
 }
 
 #[test]

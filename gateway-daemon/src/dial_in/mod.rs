@@ -93,7 +93,7 @@ impl DialIn {
             return Reply::not_there();
         }
         match self.inner.pins.mint(Mint::new(room, PinKind::Guest, Issuer::Page)).await {
-            Ok(pin) => Reply::pin(&pin.digits, conference),
+            Ok(pin) => Reply::mapping(pin.digits.reveal(), conference),
             Err(PinError::NotAllowed(_)) => Reply::no_dial_in(),
             Err(error) => {
                 tracing::warn!(%error, "no PIN for the dial-in page");

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use gateway_core::base::pii::Pii;
 use serde_json::{Value, json};
 
 use crate::config::dial_in::Number;
@@ -49,12 +48,7 @@ impl Reply {
         Self::ok(numbers.iter().map(shown).collect())
     }
 
-    /// The PIN of a room. The client wants a number.
-    pub(super) fn pin(digits: &Pii<String>, conference: &str) -> Self {
-        Self::mapping(digits.reveal(), conference)
-    }
-
-    /// PIN and room belong together.
+    /// PIN and room belong together. The client wants the PIN as a number.
     pub(super) fn mapping(digits: &str, conference: &str) -> Self {
         Self::ok(json!({
             "message": "Successfully retrieved conference mapping",
