@@ -31,10 +31,10 @@ use crate::ivr::policy::Policy;
 use crate::ivr::{Action, AdmittedPin, Ivr, IvrCounters, Lookup, LookupFailed, RefusedPin};
 use crate::log;
 use crate::metrics::Stats;
-use crate::pin;
 use crate::pin::events::{PinEvent, PinJournal};
 use crate::pin::handle::{Pins, Question};
 use crate::pin::key::PinKey;
+use crate::pin::{self, RegistryError, Verdict};
 use crate::privacy::Shower;
 use crate::rocketchat::service;
 use crate::rocketchat::task::Status;
@@ -304,19 +304,15 @@ impl App {
             match action {
                 Action::LookUp { ticket, ask } => {
                     let question = Question { ticket, ask, wall: wall_clock() };
-                    let answers = self.answers.clone();
-                    let asked = self.shared.pins.look_up(question, move |ticket, verdict| {
-                        // The thread noted what went wrong. Full: the dialogue's own patience runs out.
-                        let _ = answers.try_send((ticket, verdict.map_err(|_| LookupFailed)));
-                    });
-                    if !asked {
-                        tracing::warn!(
-                            "PIN registry: too many questions wait; the disk is too slow"
-                        );
-                        let failed =
-                            self.ivr.lookup_done(Instant::now(), ticket, Err(LookupFailed));
-                        actions.extend(failed);
-                    }
+                    let answer = self.answer();
+                    let asked = self.shared.pins.look_up(question, answer);
+                    actions.extend(self.unless_asked(asked, ticket));
+                }
+                Action::Redeem { ticket, ask } => {
+                    let answer = self.answer();
+                    let answer = move |verdict| answer(ticket, verdict);
+                    let asked = self.shared.pins.show_ticket(ask, wall_clock(), answer);
+                    actions.extend(self.unless_asked(asked, ticket));
                 }
                 Action::Refused(RefusedPin { typist, why, reached }) => {
                     self.shared.pins.journal().refused(why, reached, typist);
@@ -334,6 +330,22 @@ impl App {
             }
         }
         self.shared.state().ivr = *self.ivr.counters();
+    }
+
+    /// Brings answers of the registry's thread, which noted what went wrong. Full: the dialogue's own patience runs out.
+    fn answer(&self) -> impl FnOnce(u64, Result<Verdict, RegistryError>) + Send + 'static {
+        let answers = self.answers.clone();
+        move |ticket, verdict| {
+            let _ = answers.try_send((ticket, verdict.map_err(|_| LookupFailed)));
+        }
+    }
+
+    fn unless_asked(&mut self, asked: bool, ticket: u64) -> Vec<Action> {
+        if asked {
+            return Vec::new();
+        }
+        tracing::warn!("PIN registry: too many questions wait; the disk is too slow");
+        self.ivr.lookup_done(Instant::now(), ticket, Err(LookupFailed))
     }
 
     /// A core that has stopped says so by its events.

@@ -304,6 +304,7 @@ fn policy(trunks: u16, digits: u8) -> Policy {
         name: format!("trunk-{number}"),
         trusted: false,
         language: Language::default(),
+        tickets: false,
     };
     let usual = RoomRules {
         policy: RoomPolicy::default(),

@@ -374,7 +374,7 @@ impl World {
                     self.lookups.insert((self.elapsed + delay, ticket), verdict);
                 }
             }
-            Action::Refused(_) | Action::Admitted(_) => {}
+            Action::Refused(_) | Action::Admitted(_) | Action::Redeem { .. } => {}
         }
     }
 

@@ -61,6 +61,14 @@ pub(super) const TRUNK: SectionDecl = SectionDecl {
             r#""""#,
             "Address and port we send calls and OPTIONS to: \"192.0.2.10:5060\". Empty: it only calls us.",
         ),
+        key(
+            "tickets",
+            Kind::Flag,
+            "true",
+            "Let calls in that show a ticket (X-WB-Ticket) for a PIN that the gateway judged for the PBX a moment ago. A \
+             ticket proves itself: random, good once, for 30 s. False for a carrier that passes headers of strangers, who \
+             could have wrong ones counted against it.",
+        ),
         key("transport", Kind::OneOf(&["udp", "tcp"]), r#""udp""#, "Transport towards `peer`."),
         key(
             "credentials",
@@ -136,6 +144,8 @@ pub struct Trunk {
     pub sdp: SdpPolicy,
     /// Language of its callers.
     pub language: Language,
+    /// Tickets in place of PINs are looked at.
+    pub tickets: bool,
 }
 
 impl Judge<'_> {
@@ -199,6 +209,7 @@ impl Judge<'_> {
                 early_media: false,
             },
             language: language(section.text("language")).unwrap_or_default(),
+            tickets: section.flag("tickets"),
         })
     }
 

@@ -1,7 +1,10 @@
 //! The PIN dialogue: which callers enter which room. A sans-IO machine between the core's questions and its commands.
 //!
 //!   RouteNeeded -> (header, number) Routed
-//!               -> Asking -> Checking -> Routed
+//!               -> (ticket) Redeeming -> Routed
+//!                               | not good: as a wrong PIN, yet nobody waited for it
+//!               -> Asking <-----+
+//!                    | -> Checking -> Routed
 //!                    ^          | wrong, expired, locked: same words, same moment
 //!                    +----------+ third time: goodbye
 //!
@@ -28,6 +31,7 @@ use gateway_core::sip::endpoint::InviteFacts;
 use crate::pin::events::Typist;
 use crate::pin::handle::SharedThrottle;
 use crate::pin::throttle::{CallerBucket, Cap};
+use crate::pin::ticket::TicketAsk;
 use crate::pin::{Grant, PinAsk, Refusal, Verdict};
 use policy::{Asking, Policy, Way};
 
@@ -45,6 +49,13 @@ pub enum Action {
         ticket: u64,
         /// The question.
         ask: PinAsk,
+    },
+    /// Ask the registry what a ticket opens; answer with [`Ivr::lookup_done`].
+    Redeem {
+        /// Comes back.
+        ticket: u64,
+        /// The question.
+        ask: TicketAsk,
     },
     /// Tell the core.
     Command(Command),
@@ -92,6 +103,10 @@ gateway_core::counters! {
         pins_refused,
         /// PINs refused because caller or trunk had too many wrong ones.
         pins_locked,
+        /// Tickets that opened a room.
+        tickets_valid,
+        /// Tickets refused: unknown, older than 30 s, used, or another trunk's. Their callers were asked for the PIN.
+        tickets_refused,
         /// Questions that nobody answered.
         pins_not_given,
         /// PINs that could not be looked up.
@@ -137,6 +152,8 @@ impl Dialogue {
 
 #[derive(Debug)]
 enum Step {
+    /// The registry is asked what his ticket opens.
+    Redeeming { ticket: u64, since: Instant },
     /// The core asks the caller.
     Asking(QuestionId),
     /// The registry is asked.
@@ -167,7 +184,9 @@ impl Ivr {
     /// The core asks or tells.
     pub fn handle_event(&mut self, now: Instant, event: &Event) -> Vec<Action> {
         match event {
-            Event::RouteNeeded { call, trunk, facts } => self.on_new_call(*call, *trunk, facts),
+            Event::RouteNeeded { call, trunk, facts } => {
+                self.on_new_call(now, *call, *trunk, facts)
+            }
             Event::Answered { call, question, digits, end } => {
                 self.on_answer(now, *call, *question, digits, *end)
             }
@@ -183,11 +202,16 @@ impl Ivr {
     pub fn lookup_done(&mut self, now: Instant, ticket: u64, lookup: Lookup) -> Vec<Action> {
         let Some(call) = self.tickets.remove(&ticket) else { return Vec::new() };
         let Some(dialogue) = self.dialogues.get_mut(&call) else { return Vec::new() };
-        let Step::Checking { locked, completed, ref mut refused, .. } = dialogue.step else {
-            return Vec::new();
+        let (locked, completed, refused) = match &mut dialogue.step {
+            Step::Redeeming { .. } => return self.redeemed(now, call, lookup),
+            Step::Asking(_) => return Vec::new(),
+            Step::Checking { locked, completed, refused, .. } => (*locked, *completed, refused),
         };
         let why = match (lookup, locked) {
-            (Ok(Verdict::Valid(grant)), false) => return self.let_in(call, grant),
+            (Ok(Verdict::Valid(grant)), false) => {
+                self.counters.pins_valid += 1;
+                return self.let_in(call, grant);
+            }
             (Err(LookupFailed), _) => return self.out_of_order(call),
             (Ok(_), true) => Refusal::Locked,
             (Ok(Verdict::Refused(why)), false) => why,
@@ -205,9 +229,10 @@ impl Ivr {
                 Some(Step::Checking { refused: Some(_), .. }) => {
                     actions.extend(self.refuse_if_due(now, call));
                 }
-                Some(Step::Checking { completed, refused: None, .. })
-                    if now >= *completed + LOOKUP_PATIENCE =>
-                {
+                Some(
+                    Step::Checking { completed: since, refused: None, .. }
+                    | Step::Redeeming { since, .. },
+                ) if now >= *since + LOOKUP_PATIENCE => {
                     actions.extend(self.out_of_order(call));
                 }
                 _ => {}
@@ -222,8 +247,9 @@ impl Ivr {
             Step::Checking { refused: Some(refused), .. } => {
                 Some((refused.speak_at, Why("ivr.refuse")))
             }
-            Step::Checking { completed, refused: None, .. } => {
-                Some((*completed + LOOKUP_PATIENCE, Why("ivr.lookup_patience")))
+            Step::Checking { completed: since, refused: None, .. }
+            | Step::Redeeming { since, .. } => {
+                Some((*since + LOOKUP_PATIENCE, Why("ivr.lookup_patience")))
             }
             _ => None,
         });
@@ -240,7 +266,13 @@ impl Ivr {
         self.dialogues.len()
     }
 
-    fn on_new_call(&mut self, call: CallKey, trunk: TrunkId, facts: &InviteFacts) -> Vec<Action> {
+    fn on_new_call(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        trunk: TrunkId,
+        facts: &InviteFacts,
+    ) -> Vec<Action> {
         match self.policy.way(trunk, facts) {
             Way::Room(route) => {
                 self.counters.routes_without_pin += 1;
@@ -250,7 +282,8 @@ impl Ivr {
                 self.counters.numbers_unknown += 1;
                 vec![Action::Command(Command::End { call, reason: EndReason::NotFound })]
             }
-            Way::Ask(asking) => {
+            Way::Ask(mut asking) => {
+                let shown = asking.ticket.take();
                 let bucket = match &asking.caller {
                     Some(number) => CallerBucket::Number(number.clone()),
                     None => CallerBucket::Anonymous(trunk),
@@ -265,9 +298,38 @@ impl Ivr {
                     step: Step::Asking(QuestionId::default()),
                 };
                 self.dialogues.insert(call, dialogue);
-                self.ask(call, &[PromptId::Greeting, PromptId::EnterPin])
+                match shown {
+                    Some(shown) => self.redeem(now, call, shown),
+                    None => self.ask(call, &[PromptId::Greeting, PromptId::EnterPin]),
+                }
             }
         }
+    }
+
+    fn redeem(&mut self, now: Instant, call: CallKey, ask: TicketAsk) -> Vec<Action> {
+        let ticket = self.next_ticket(call);
+        let Some(dialogue) = self.dialogues.get_mut(&call) else { return Vec::new() };
+        dialogue.step = Step::Redeeming { ticket, since: now };
+        vec![Action::Redeem { ticket, ask }]
+    }
+
+    /// A bad ticket is counted as a wrong PIN. The caller, who knows of none, is greeted and asked.
+    fn redeemed(&mut self, now: Instant, call: CallKey, lookup: Lookup) -> Vec<Action> {
+        let why = match lookup {
+            Ok(Verdict::Valid(grant)) => return self.let_in_by(call, grant),
+            Ok(Verdict::Refused(why)) => why,
+            Err(LookupFailed) => return self.out_of_order(call),
+        };
+        self.counters.tickets_refused += 1;
+        self.count_wrong(now, call, why, &[PromptId::Greeting, PromptId::EnterPin])
+    }
+
+    fn let_in_by(&mut self, call: CallKey, grant: Grant) -> Vec<Action> {
+        let Some(dialogue) = self.dialogues.remove(&call) else { return Vec::new() };
+        self.counters.tickets_valid += 1;
+        // Who typed the PIN was noted when it was judged.
+        let route = self.policy.granted(&dialogue.asking, grant, "ticket");
+        vec![Action::Command(Command::Route { call, route })]
     }
 
     fn on_answer(
@@ -287,12 +349,11 @@ impl Ivr {
             return self.on_silence(call);
         }
         let locked = self.throttle.lock().is_locked(now, dialogue.trunk, &dialogue.bucket);
-        self.last_ticket += 1;
-        let ticket = self.last_ticket;
-        dialogue.step = Step::Checking { ticket, completed: now, locked, refused: None };
-        self.tickets.insert(ticket, call);
         let caller = dialogue.asking.caller.clone();
         let room = dialogue.asking.room.clone();
+        let ticket = self.next_ticket(call);
+        let Some(dialogue) = self.dialogues.get_mut(&call) else { return Vec::new() };
+        dialogue.step = Step::Checking { ticket, completed: now, locked, refused: None };
         let ask = PinAsk { digits: typed, room, caller, spend: !locked };
         vec![Action::LookUp { ticket, ask }]
     }
@@ -309,30 +370,41 @@ impl Ivr {
 
     fn let_in(&mut self, call: CallKey, grant: Grant) -> Vec<Action> {
         let Some(dialogue) = self.dialogues.remove(&call) else { return Vec::new() };
-        self.counters.pins_valid += 1;
         let admitted = AdmittedPin { grant: grant.clone(), typist: dialogue.typist(call) };
-        let route = self.policy.granted(&dialogue.asking, grant);
+        let route = self.policy.granted(&dialogue.asking, grant, "pin");
         vec![Action::Admitted(admitted), Action::Command(Command::Route { call, route })]
     }
 
     /// Speaks a refusal when its moment has come; until then the timer calls again.
     fn refuse_if_due(&mut self, now: Instant, call: CallKey) -> Vec<Action> {
-        let Some(dialogue) = self.dialogues.get_mut(&call) else { return Vec::new() };
+        let Some(dialogue) = self.dialogues.get(&call) else { return Vec::new() };
         let why = match dialogue.step {
             Step::Checking { refused: Some(refused), .. } if now >= refused.speak_at => refused.why,
             _ => return Vec::new(),
         };
-        dialogue.wrong += 1;
-        let reached = self.throttle.lock().count_wrong(now, dialogue.trunk, &dialogue.bucket);
         match why {
             Refusal::Locked => self.counters.pins_locked += 1,
             _ => self.counters.pins_refused += 1,
         }
+        self.count_wrong(now, call, why, &[PromptId::PinWrong, PromptId::EnterPin])
+    }
+
+    /// Counts a refusal and asks again with `words`, or says goodbye.
+    fn count_wrong(
+        &mut self,
+        now: Instant,
+        call: CallKey,
+        why: Refusal,
+        words: &[PromptId],
+    ) -> Vec<Action> {
+        let Some(dialogue) = self.dialogues.get_mut(&call) else { return Vec::new() };
+        dialogue.wrong += 1;
+        let reached = self.throttle.lock().count_wrong(now, dialogue.trunk, &dialogue.bucket);
         let typist = dialogue.typist(call);
         let mut actions = vec![Action::Refused(RefusedPin { typist, why, reached })];
         actions.extend(match dialogue.wrong >= self.policy.pin.tries {
             true => self.goodbye(call, &[PromptId::TooManyTries], EndReason::PinRefused),
-            false => self.ask(call, &[PromptId::PinWrong, PromptId::EnterPin]),
+            false => self.ask(call, words),
         });
         actions
     }
@@ -366,10 +438,17 @@ impl Ivr {
         vec![Action::Command(Command::SayAndEnd { call, words, language, reason })]
     }
 
+    /// A number for a question to the registry.
+    fn next_ticket(&mut self, call: CallKey) -> u64 {
+        self.last_ticket += 1;
+        self.tickets.insert(self.last_ticket, call);
+        self.last_ticket
+    }
+
     /// The dialogue is over: the rest of the call is the core's.
     fn forget(&mut self, call: CallKey) -> Option<Dialogue> {
         let gone = self.dialogues.remove(&call)?;
-        if let Step::Checking { ticket, .. } = gone.step {
+        if let Step::Checking { ticket, .. } | Step::Redeeming { ticket, .. } = gone.step {
             self.tickets.remove(&ticket);
         }
         Some(gone)

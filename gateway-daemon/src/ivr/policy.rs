@@ -14,6 +14,7 @@ use crate::config::number::masked;
 use crate::config::rooms::Label;
 use crate::config::typed::{Did, PinSettings, Rooms};
 use crate::pin::Grant;
+use crate::pin::ticket::{self, TicketAsk};
 
 /// The rules of the dialogue.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub struct TrunkRules {
     pub trusted: bool,
     /// Language of its callers.
     pub language: Language,
+    /// Tickets that its calls show are looked at.
+    pub tickets: bool,
 }
 
 /// Rules of asking for a PIN.
@@ -78,6 +81,8 @@ pub struct Asking {
     pub caller: Option<Pii<String>>,
     /// Where the rooms of this number are; `None`: as the room says.
     pub backend: Option<String>,
+    /// The ticket that the call shows in place of a PIN.
+    pub ticket: Option<TicketAsk>,
 }
 
 impl Policy {
@@ -87,6 +92,7 @@ impl Policy {
             name: trunk.sip.name.clone(),
             trusted: trunk.sip.trusted,
             language: trunk.language,
+            tickets: trunk.tickets,
         });
         Self {
             trunks: trunks.collect(),
@@ -97,16 +103,23 @@ impl Policy {
         }
     }
 
-    /// Where a call goes: a header of a trusted trunk, else the dialled number, else the PIN.
+    /// Where a call goes: a header of a trusted trunk, else the dialled number, else the ticket or the PIN.
     pub fn way(&self, trunk: TrunkId, facts: &InviteFacts) -> Way {
         let Some(rules) = self.trunks.get(usize::from(trunk.0)) else { return Way::Nowhere };
         let did = self.dids.iter().find(|did| {
             did.number.matches(facts.request_user.reveal())
                 && did.trunk.as_ref().is_none_or(|name| *name == rules.name)
         });
+        let room = did.and_then(|did| did.room.clone());
+        let ticket = rules.tickets.then(|| shown_ticket(facts)).flatten();
         let asking = Asking {
             language: did.and_then(|did| did.language).unwrap_or(rules.language),
-            room: did.and_then(|did| did.room.clone()),
+            ticket: ticket.map(|text| TicketAsk {
+                text,
+                trunk: rules.name.clone(),
+                room: room.clone(),
+            }),
+            room,
             length_max: did.and_then(|did| did.length_max),
             caller: caller(facts),
             backend: did.and_then(|did| did.backend.clone()),
@@ -127,9 +140,9 @@ impl Policy {
         }
     }
 
-    /// The route of a caller with a valid PIN.
-    pub fn granted(&self, asking: &Asking, grant: Grant) -> Box<Route> {
-        let note = format!("pin:{}", grant.id);
+    /// The route of a caller with a valid PIN, or with a ticket that stands for it; `what` it was.
+    pub fn granted(&self, asking: &Asking, grant: Grant, what: &str) -> Box<Route> {
+        let note = format!("{what}:{}", grant.id);
         let mut route = self.route(asking, grant.room, grant.role, note);
         if let Some(owner) = grant.owner {
             route.label = owner;
@@ -177,6 +190,14 @@ fn room_header(facts: &InviteFacts) -> Option<Result<RoomName, ()>> {
         facts.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(ROOM_HEADER))?;
     let node = value.reveal().split('@').next().unwrap_or_default();
     Some(RoomName::new(node).map_err(|_| ()))
+}
+
+/// The ticket of a call. An empty header is none: a dialplan wrote down a variable that was never set.
+fn shown_ticket(facts: &InviteFacts) -> Option<Pii<String>> {
+    let is_ticket = |name: &str| name.eq_ignore_ascii_case(ticket::HEADER);
+    let (_, value) = facts.headers.iter().find(|(name, _)| is_ticket(name))?;
+    let text = value.reveal().trim();
+    (!text.is_empty()).then(|| Pii::new(text.to_owned()))
 }
 
 /// The number of a caller who shows it.

@@ -14,6 +14,8 @@ use super::*;
 use crate::pin::PinKind;
 use crate::pin::throttle::Throttle;
 
+mod entry;
+
 const CONFIG: &str = r#"
 [[trunk]]
 name = "pbx"
@@ -58,11 +60,17 @@ struct Talk {
     calls: SlotMap<CallKey, ()>,
     lookup_takes: Duration,
     broken: bool,
-    waiting: Vec<(Instant, u64, PinAsk)>,
+    waiting: Vec<(Instant, u64, Asked)>,
     asked: BTreeMap<CallKey, Box<Question>>,
     said: Vec<(CallKey, Said)>,
     refused: Vec<Refusal>,
     admitted: Vec<AdmittedPin>,
+}
+
+/// What the registry is asked.
+enum Asked {
+    Pin(PinAsk),
+    Ticket(TicketAsk),
 }
 
 /// What the core is told.
@@ -143,7 +151,10 @@ impl Talk {
             if lookup == Some(next) {
                 let at = self.waiting.iter().position(|(at, ..)| *at == next).expect("found");
                 let (_, ticket, ask) = self.waiting.remove(at);
-                let answer = self.registry(&ask);
+                let answer = match ask {
+                    Asked::Pin(ask) => self.registry(&ask),
+                    Asked::Ticket(ask) => self.tickets(&ask),
+                };
                 let actions = self.ivr.lookup_done(self.now, ticket, answer);
                 self.take(actions);
             } else {
@@ -184,7 +195,10 @@ impl Talk {
         for action in actions {
             match action {
                 Action::LookUp { ticket, ask } => {
-                    self.waiting.push((self.now + self.lookup_takes, ticket, ask));
+                    self.waiting.push((self.now + self.lookup_takes, ticket, Asked::Pin(ask)));
+                }
+                Action::Redeem { ticket, ask } => {
+                    self.waiting.push((self.now + self.lookup_takes, ticket, Asked::Ticket(ask)));
                 }
                 Action::Refused(refused) => self.refused.push(refused.why),
                 Action::Admitted(admitted) => self.admitted.push(admitted),
@@ -418,7 +432,7 @@ fn a_locked_out_caller_never_spends_a_use() {
     }
     let call = t.call(CARRIER, "pin");
     t.types(call, GOOD);
-    assert!(!t.waiting[0].2.spend);
+    assert!(matches!(&t.waiting[0].2, Asked::Pin(ask) if !ask.spend));
 }
 
 #[test]
@@ -554,6 +568,7 @@ fn others_see_of_a_caller_what_the_room_allows_and_words_are_in_its_language() {
             length_max: None,
             caller: caller.map(|caller| Pii::new(caller.to_owned())),
             backend: None,
+            ticket: None,
         };
         let grant = Grant {
             id: "p".to_owned(),
@@ -563,7 +578,7 @@ fn others_see_of_a_caller_what_the_room_allows_and_words_are_in_its_language() {
             owner: owner.map(|owner| Pii::new(owner.to_owned())),
             language,
         };
-        let route = policy.granted(&asking, grant);
+        let route = policy.granted(&asking, grant, "pin");
         (route.label.into_inner(), route.language)
     };
     let number = Some("+622112345647");
@@ -577,21 +592,4 @@ fn others_see_of_a_caller_what_the_room_allows_and_words_are_in_its_language() {
     assert_eq!(enter("closed", None, None, number), said("Phone caller", Language::Ru));
     let id = Some(Language::Id);
     assert_eq!(enter("closed", Some("Ratna"), id, number), said("Ratna", Language::Id), "the PIN");
-}
-
-#[test]
-fn who_was_let_in_or_refused_is_told_with_call_number_and_source() {
-    let mut t = Talk::new();
-    let source: std::net::SocketAddr = ([192, 0, 2, 7], 5060).into();
-    let call = t.call_with(CARRIER, "pin", |facts| facts.source = Some(source));
-    t.types(call, WRONG);
-    t.run_for(ANSWER_AFTER);
-    assert!(t.admitted.is_empty());
-    t.types(call, GOOD);
-    t.run_for(ANSWER_AFTER);
-    let admitted = t.admitted.pop().expect("one");
-    assert_eq!(admitted.typist.call, Some(call.to_string()));
-    assert_eq!(admitted.typist.source, Some(source.ip()));
-    assert_eq!(admitted.typist.caller, Some(Pii::new("+622112345647".to_owned())));
-    assert!(t.admitted.is_empty());
 }

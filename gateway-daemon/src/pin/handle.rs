@@ -105,12 +105,12 @@ struct Inner {
     key: PinKey,
 }
 
-type Job = Box<dyn FnOnce(&mut Desk) + Send>;
+pub(super) type Job = Box<dyn FnOnce(&mut Desk) + Send>;
 
 /// What the thread works with.
-struct Desk {
-    registry: Box<dyn PinRegistry>,
-    rng: Rng,
+pub(super) struct Desk {
+    pub(super) registry: Box<dyn PinRegistry>,
+    pub(super) rng: Rng,
     trouble: Arc<Mutex<Option<String>>>,
 }
 
@@ -268,7 +268,7 @@ impl Pins {
         self.inner.trouble.lock().map_or(None, |trouble| trouble.clone())
     }
 
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&mut Desk) -> Result<T, RegistryError> + Send + 'static,
     ) -> Result<T, PinError> {
@@ -277,14 +277,14 @@ impl Pins {
             let done = question(desk);
             let error = done.as_ref().err();
             // That all digits are taken is no trouble of the database.
-            desk.note_trouble(error.filter(|it| !matches!(it, RegistryError::Exhausted { .. })));
+            desk.note_trouble(error.filter(|it| !it.is_full()));
             // Nobody waits any more: his business.
             let _ = answer.send(done);
         }))?;
         Ok(answered.await.map_err(|_| PinError::Stopped)??)
     }
 
-    fn send(&self, job: Job) -> Result<(), PinError> {
+    pub(super) fn send(&self, job: Job) -> Result<(), PinError> {
         let jobs = self.inner.jobs.as_ref().ok_or(PinError::Stopped)?;
         jobs.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => PinError::Busy,
@@ -325,7 +325,7 @@ fn work(mut desk: Desk, waiting: &Receiver<Job>) {
 
 impl Desk {
     /// Says once when trouble begins or changes, and once when it is over.
-    fn note_trouble(&self, error: Option<&RegistryError>) {
+    pub(super) fn note_trouble(&self, error: Option<&RegistryError>) {
         let Ok(mut seen) = self.trouble.lock() else { return };
         let now = error.map(ToString::to_string);
         match (&*seen, &now) {

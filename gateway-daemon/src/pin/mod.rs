@@ -16,6 +16,7 @@ pub mod postgres;
 pub mod sql;
 pub mod sqlite;
 pub mod throttle;
+pub mod ticket;
 
 use gateway_core::base::pii::Pii;
 use gateway_core::base::rng::Rng;
@@ -56,6 +57,15 @@ pub trait PinRegistry: Send {
     ) -> Result<u64, RegistryError>;
     /// Forgets PINs whose quarantine is over. How many were forgotten.
     fn purge(&mut self, wall: WallClock) -> Result<u64, RegistryError>;
+    /// Keeps a ticket for [`ticket::LIFE`].
+    fn add_ticket(&mut self, new: &ticket::NewTicket, wall: WallClock)
+    -> Result<(), RegistryError>;
+    /// What a ticket opens; spends it.
+    fn redeem(
+        &mut self,
+        ask: &ticket::TicketAsk,
+        wall: WallClock,
+    ) -> Result<Verdict, RegistryError>;
     /// Whether the database answers.
     fn ping(&mut self) -> Result<(), RegistryError>;
 }
@@ -164,6 +174,8 @@ pub enum Refusal {
     OtherCaller,
     /// Caller or trunk are locked out after too many wrong ones.
     Locked,
+    /// A ticket in its place that is unknown, old, used or another trunk's.
+    Ticket,
 }
 
 impl Refusal {
@@ -177,6 +189,7 @@ impl Refusal {
             Self::OtherRoom => "other_room",
             Self::OtherCaller => "other_caller",
             Self::Locked => "locked",
+            Self::Ticket => "ticket",
         }
     }
 }
@@ -322,6 +335,19 @@ pub enum RegistryError {
         /// Their length.
         digits: u8,
     },
+    /// Too many tickets wait for their calls.
+    #[error(
+        "{} tickets wait for their calls; does the PBX call after it asked?",
+        ticket::TICKETS_MAX
+    )]
+    TooManyTickets,
+}
+
+impl RegistryError {
+    /// The database works, yet has no room for what is asked.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Exhausted { .. } | Self::TooManyTickets)
+    }
 }
 
 /// The name of a standing.

@@ -321,5 +321,11 @@ const TABLES: &str = "
         sealed BYTEA
     );
     CREATE INDEX IF NOT EXISTS pins_room ON pins (room);
+    CREATE TABLE IF NOT EXISTS tickets (
+        tag BYTEA PRIMARY KEY,
+        pin TEXT NOT NULL,
+        trunk TEXT NOT NULL,
+        expires BIGINT NOT NULL
+    );
     INSERT INTO meta (name, value) VALUES ('schema', '2') ON CONFLICT DO NOTHING;
     COMMIT;";

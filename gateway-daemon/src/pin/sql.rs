@@ -14,6 +14,7 @@ use gateway_core::leg::backend::{Role, RoomName};
 
 use super::draw::draw;
 use super::key::PinKey;
+use super::ticket::{self, NewTicket, TicketAsk};
 use super::{
     Grant, NewPin, Pin, PinAsk, PinEntry, PinKind, PinRegistry, Refusal, RegistryError, Verdict,
 };
@@ -188,15 +189,8 @@ impl<D: Database> SqlRegistry<D> {
 
     /// Why a PIN that exists opens nothing now.
     fn refusal(&self, entry: &PinEntry, ask: &PinAsk, wall: WallClock) -> Option<Refusal> {
-        let is_over = |end: Option<WallClock>| end.is_some_and(|end| end <= wall);
-        if entry.revoked.is_some() {
-            return Some(Refusal::Revoked);
-        }
-        if is_over(entry.expires) || is_over(entry.closes) {
-            return Some(Refusal::Expired);
-        }
-        if ask.room.as_ref().is_some_and(|room| *room != entry.room) {
-            return Some(Refusal::OtherRoom);
+        if let Some(ended) = ended(entry, ask.room.as_ref(), wall) {
+            return Some(ended);
         }
         let is_hers = |wanted: &Vec<u8>| {
             ask.caller.as_ref().is_some_and(|caller| self.caller_tag(caller) == *wanted)
@@ -231,8 +225,7 @@ impl<D: Database> PinRegistry for SqlRegistry<D> {
         {
             return Ok(Verdict::Refused(Refusal::UsedUp));
         }
-        let PinEntry { id, room, role, kind, owner, language, .. } = entry;
-        Ok(Verdict::Valid(Grant { id, room, role, kind, owner, language }))
+        Ok(Verdict::Valid(grant(entry)))
     }
 
     fn add(&mut self, new: &NewPin, wall: WallClock, rng: &mut Rng) -> Result<Pin, RegistryError> {
@@ -282,12 +275,73 @@ impl<D: Database> PinRegistry for SqlRegistry<D> {
 
     fn purge(&mut self, wall: WallClock) -> Result<u64, RegistryError> {
         let Value::Whole(now) = seconds(wall) else { return Ok(0) };
+        self.change(PURGE_TICKETS, &[Value::Whole(milliseconds(wall))])?;
         self.change(PURGE, &[Value::Whole(now - QUARANTINE_S)])
+    }
+
+    fn add_ticket(&mut self, new: &NewTicket, wall: WallClock) -> Result<(), RegistryError> {
+        self.change(PURGE_TICKETS, &[Value::Whole(milliseconds(wall))])?;
+        let there = self.rows(COUNT_TICKETS, &[])?;
+        let there = there.first().and_then(|row| row.first());
+        if matches!(there, Some(Value::Whole(there)) if *there >= ticket::TICKETS_MAX) {
+            return Err(RegistryError::TooManyTickets);
+        }
+        let tag = self.key.tag("ticket", new.text.reveal());
+        let ends = WallClock { unix: wall.unix + ticket::LIFE };
+        let values = [
+            Value::Bytes(tag.0.to_vec()),
+            Value::Text(new.pin.clone()),
+            Value::Text(new.trunk.clone().unwrap_or_default()),
+            Value::Whole(milliseconds(ends)),
+        ];
+        self.change(ADD_TICKET, &values).map(drop)
+    }
+
+    fn redeem(&mut self, ask: &TicketAsk, wall: WallClock) -> Result<Verdict, RegistryError> {
+        let refused = Ok(Verdict::Refused(Refusal::Ticket));
+        if !ticket::is_possible(ask.text.reveal()) {
+            return refused;
+        }
+        let tag = self.key.tag("ticket", ask.text.reveal());
+        // One statement takes it away and tells what it was: of many who show it at once one is answered.
+        let taken = self.rows(TAKE_TICKET, &[Value::Bytes(tag.0.to_vec())])?;
+        let Some([Value::Text(pin), Value::Text(trunk), Value::Whole(expires)]) =
+            taken.first().map(Vec::as_slice)
+        else {
+            return refused;
+        };
+        let is_its = trunk.is_empty() || *trunk == ask.trunk;
+        if milliseconds(wall) >= *expires || !is_its {
+            return refused;
+        }
+        let Some(entry) = self.find(pin)? else { return refused };
+        Ok(match ended(&entry, ask.room.as_ref(), wall) {
+            Some(why) => Verdict::Refused(why),
+            None => Verdict::Valid(grant(entry)),
+        })
     }
 
     fn ping(&mut self) -> Result<(), RegistryError> {
         self.rows(KEY_CHECK, &[]).map(drop)
     }
+}
+
+/// What a PIN opens.
+fn grant(entry: PinEntry) -> Grant {
+    let PinEntry { id, room, role, kind, owner, language, .. } = entry;
+    Grant { id, room, role, kind, owner, language }
+}
+
+/// Why a PIN opens nothing now, whoever shows it; `room`: the only one wanted.
+fn ended(entry: &PinEntry, room: Option<&RoomName>, wall: WallClock) -> Option<Refusal> {
+    let is_over = |end: Option<WallClock>| end.is_some_and(|end| end <= wall);
+    if entry.revoked.is_some() {
+        return Some(Refusal::Revoked);
+    }
+    if is_over(entry.expires) || is_over(entry.closes) {
+        return Some(Refusal::Expired);
+    }
+    room.is_some_and(|room| *room != entry.room).then_some(Refusal::OtherRoom)
 }
 
 /// One PIN of each kind may be told again for a room at a time: the column is unique.
@@ -335,6 +389,10 @@ fn seconds(wall: WallClock) -> Value {
     Value::Whole(i64::try_from(wall.unix.as_secs()).unwrap_or(i64::MAX))
 }
 
+fn milliseconds(wall: WallClock) -> i64 {
+    i64::try_from(wall.unix.as_millis()).unwrap_or(i64::MAX)
+}
+
 fn instant(value: &Value) -> Option<WallClock> {
     match value {
         Value::Whole(seconds) => {
@@ -375,6 +433,10 @@ const MEETING_ENDED: &str = "UPDATE pins SET closes = ?3 WHERE room = ?1 AND wit
      AND revoked IS NULL AND (expires IS NULL OR expires > ?2) AND (closes IS NULL OR closes > ?3)";
 /// PINs that ended more than a day ago. Until then nobody else gets the same digits.
 const PURGE: &str = "DELETE FROM pins WHERE expires < ?1 OR revoked < ?1 OR closes < ?1";
+const ADD_TICKET: &str = "INSERT INTO tickets (tag, pin, trunk, expires) VALUES (?1, ?2, ?3, ?4)";
+const COUNT_TICKETS: &str = "SELECT count(*) FROM tickets";
+const TAKE_TICKET: &str = "DELETE FROM tickets WHERE tag = ?1 RETURNING pin, trunk, expires";
+const PURGE_TICKETS: &str = "DELETE FROM tickets WHERE expires <= ?1";
 
 /// Digits of a PIN that ended go to nobody else for a day.
 const QUARANTINE_S: i64 = 86_400;

@@ -188,7 +188,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The schema that this program works on.
 const SCHEMA: i64 = 2;
 
-/// The tables of schema 1.
+/// The tables of schema 1, and tickets, which no earlier version asks for.
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS pins (
@@ -202,6 +202,12 @@ const TABLES: &str = "
         revoked INTEGER,
         uses_max INTEGER,
         uses INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS tickets (
+        tag BLOB PRIMARY KEY,
+        pin TEXT NOT NULL,
+        trunk TEXT NOT NULL,
+        expires INTEGER NOT NULL
     ) STRICT;";
 
 /// Kinds, owners, and PINs that end with their meeting.

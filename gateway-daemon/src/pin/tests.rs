@@ -336,3 +336,23 @@ fn a_registry_of_a_later_version_is_left_alone() {
     let error = SqliteRegistry::open(&files.file, &files.key).expect_err("refused").to_string();
     assert!(error.contains("newer weebee") && error.contains("upgrade"), "{error}");
 }
+
+#[test]
+fn tickets_that_nobody_uses_are_bounded_and_forgotten() {
+    use super::sql::Database;
+    let files = Files::new("tickets");
+    let mut registry = files.open();
+    let pin = registry.add(&tea(), at(0), &mut Rng::from_number(1)).expect("added");
+    let ticket = ticket::NewTicket { text: Pii::new("a".repeat(26)), pin: pin.id, trunk: None };
+    let fill = "WITH RECURSIVE count(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM count WHERE i < ?1) \
+                INSERT INTO tickets SELECT CAST(i AS BLOB), 'p', '', ?2 FROM count";
+    let ends = (at(30).unix.as_millis()) as i64;
+    let most = ticket::TICKETS_MAX;
+    let values = [sql::Value::Whole(most), sql::Value::Whole(ends)];
+    assert_eq!(registry.database.change(fill, &values).expect("filled"), most as u64);
+    let full = registry.add_ticket(&ticket, at(29));
+    assert!(matches!(full, Err(RegistryError::TooManyTickets)), "{full:?}");
+    registry.add_ticket(&ticket, at(30)).expect("the others are over");
+    let left = registry.database.rows("SELECT count(*) FROM tickets", &[]).expect("counts");
+    assert_eq!(left, [[sql::Value::Whole(1)]]);
+}

@@ -8,6 +8,7 @@ use gateway_core::base::rng::Rng;
 use gateway_core::base::time::WallClock;
 use gateway_core::leg::backend::{Role, RoomName};
 use gateway_core::media::clip::Language;
+use gateway_daemon::pin::ticket::{NewTicket, TicketAsk};
 use gateway_daemon::pin::{
     NewPin, Pin, PinAsk, PinEntry, PinKind, PinRegistry, Refusal, RegistryError, Verdict,
 };
@@ -26,6 +27,8 @@ pub fn run(open: Open<'_>) {
     one_pin_serves_all_who_ask(open);
     two_gateways_mint_and_check_together(open);
     the_last_use_is_taken_once(open);
+    a_ticket_opens_its_room_once_and_soon(open);
+    a_ticket_is_taken_once_of_many_who_show_it(open);
 }
 
 fn at(seconds: u64) -> WallClock {
@@ -267,4 +270,57 @@ fn the_last_use_is_taken_once(open: Open<'_>) {
         racers.into_iter().map(|it| it.join().expect("no panic")).sum()
     });
     assert_eq!(won, 5, "of twenty tries");
+}
+
+fn ticket(text: &str, pin: &Pin, trunk: Option<&str>) -> NewTicket {
+    let trunk = trunk.map(str::to_owned);
+    NewTicket { text: Pii::new(text.repeat(26)), pin: pin.id.clone(), trunk }
+}
+
+fn showing(text: &str) -> TicketAsk {
+    TicketAsk { text: Pii::new(text.repeat(26)), trunk: "pbx".to_owned(), room: None }
+}
+
+fn a_ticket_opens_its_room_once_and_soon(open: Open<'_>) {
+    let (mut east, mut west) = (open(), open());
+    let mut rng = Rng::from_number(15);
+    let pin = east.add(&guest("tickets"), at(0), &mut rng).expect("added");
+    for (text, trunk) in [
+        ("a", Some("pbx")),
+        ("b", None),
+        ("c", Some("other")),
+        ("d", None),
+        ("e", None),
+        ("f", None),
+    ] {
+        east.add_ticket(&ticket(text, &pin, trunk), at(10)).expect("added");
+    }
+    // Another gateway gets the call.
+    for good in ["a", "b"] {
+        let verdict = west.redeem(&showing(good), at(39)).expect("works");
+        let Verdict::Valid(grant) = verdict else { panic!("{good}: {verdict:?}") };
+        assert_eq!((grant.room, grant.id), (room("tickets"), pin.id.clone()));
+        assert_eq!(refused(east.redeem(&showing(good), at(39))), Refusal::Ticket, "used");
+    }
+    assert_eq!(refused(west.redeem(&showing("c"), at(11))), Refusal::Ticket, "of another trunk");
+    assert_eq!(refused(west.redeem(&showing("d"), at(40))), Refusal::Ticket, "30 s are over");
+    assert_eq!(refused(west.redeem(&showing("z"), at(11))), Refusal::Ticket, "nobody gave it");
+    let short = TicketAsk { text: Pii::new("e".to_owned()), ..showing("e") };
+    assert_eq!(refused(west.redeem(&short, at(11))), Refusal::Ticket, "cannot be one");
+    let elsewhere = TicketAsk { room: Some(room("coffee")), ..showing("e") };
+    assert_eq!(refused(west.redeem(&elsewhere, at(11))), Refusal::OtherRoom);
+    west.revoke(&pin.id, at(12)).expect("works");
+    assert_eq!(refused(east.redeem(&showing("f"), at(13))), Refusal::Revoked, "with its PIN");
+}
+
+fn a_ticket_is_taken_once_of_many_who_show_it(open: Open<'_>) {
+    let pin = open().add(&guest("race"), at(0), &mut Rng::from_number(16)).expect("added");
+    open().add_ticket(&ticket("r", &pin, None), at(1)).expect("added");
+    let won: usize = std::thread::scope(|scope| {
+        let racers: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| is_valid(&open().redeem(&showing("r"), at(2)))))
+            .collect();
+        racers.into_iter().map(|it| usize::from(it.join().expect("no panic"))).sum()
+    });
+    assert_eq!(won, 1);
 }

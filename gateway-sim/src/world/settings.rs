@@ -117,6 +117,7 @@ pub(super) fn policy(plan: &WorldPlan) -> Policy {
             name: "carrier".to_owned(),
             trusted: false,
             language: Language::default(),
+            tickets: false,
         }],
         dids: Vec::new(),
         ask_unmatched: true,

@@ -122,7 +122,7 @@ pub struct InviteFacts {
     /// `Call-ID`, for CDR and correlation.
     pub call_id: String,
     /// Headers of trusted trunks that routing knows by name, in order: `Jitsi-*`, `X-*`, `Diversion`, `History-Info`,
-    /// `User-to-User`. Empty for others. Names as received.
+    /// `User-to-User`. Of others `X-WB-Ticket` alone, which proves itself. Names as received.
     pub headers: Vec<(String, Pii<String>)>,
     /// Real source of the INVITE.
     pub source: Option<SocketAddr>,

@@ -31,7 +31,7 @@ pub fn of_invite(incoming: &Incoming, path: Path, is_trusted: bool) -> InviteFac
         caller_name: Pii::new(caller_name),
         anonymous: is_anonymous,
         call_id: text::decode(&incoming.call_id),
-        headers: if is_trusted { routing_headers(incoming) } else { Vec::new() },
+        headers: routing_headers(incoming, is_trusted),
         source: Some(path.peer),
         listener: path.listener,
     }
@@ -42,13 +42,17 @@ fn is_invalid(from: &crate::sip::wire::Address) -> bool {
     text::host_of(&from.uri).to_ascii_lowercase().ends_with(".invalid")
 }
 
-/// Headers that routing knows by name, in order, at most [`HEADERS_MAX`].
-fn routing_headers(incoming: &Incoming) -> Vec<(String, Pii<String>)> {
+/// Headers that routing knows by name, in order, at most [`HEADERS_MAX`]; of a trunk that is not trusted those alone that
+/// prove themselves.
+fn routing_headers(incoming: &Incoming, is_trusted: bool) -> Vec<(String, Pii<String>)> {
     incoming
         .request
         .headers
         .iter()
-        .filter(|header| is_for_routing(header.name()))
+        .filter(|header| match is_trusted {
+            true => is_for_routing(header.name()),
+            false => proves_itself(header.name()),
+        })
         .take(HEADERS_MAX)
         .map(|header| {
             let name = text::decode(header.name().canonical());
@@ -69,6 +73,11 @@ fn is_for_routing(name: &HeaderName) -> bool {
         }
         _ => false,
     }
+}
+
+/// A ticket is worth what its giver remembers of it, whoever shows it.
+fn proves_itself(name: &HeaderName) -> bool {
+    matches!(name, HeaderName::Other(raw) if raw.eq_ignore_ascii_case(b"x-wb-ticket"))
 }
 
 /// From of a call of ours, without its tag.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::pin::PinKind;
+use crate::pin::ticket::TicketAsk;
 use crate::testing::Folder;
 
 struct Desk {
@@ -173,4 +174,29 @@ async fn a_full_disk_of_the_audit_log_stops_no_caller() {
     assert!(trouble.contains("audit") && trouble.contains("free some space"), "{trouble}");
     std::fs::remove_file(&log).expect("space again");
     assert_eq!(desk.audit().len(), 2, "nothing was lost");
+}
+
+#[tokio::test]
+async fn a_ticket_for_a_judged_pin_opens_its_room_once() {
+    let desk = Desk::new("tickets", "");
+    let pin = desk.pins.mint(Mint::new(room(), PinKind::Guest, Issuer::Chat)).await.expect("made");
+    let Checked::Valid(grant) = desk.pins.check(typed(&pin.digits)).await else {
+        panic!("a live PIN")
+    };
+    let text = desk.pins.issue(&grant, Some("carrier")).await.expect("given");
+    let show = |trunk: &str| TicketAsk { text: text.clone(), trunk: trunk.to_owned(), room: None };
+    let opened = desk.pins.redeem(show("carrier")).await.expect("works");
+    assert_eq!(opened, Verdict::Valid(grant.clone()));
+    let again = desk.pins.redeem(show("carrier")).await.expect("works");
+    assert_eq!(again, Verdict::Refused(Refusal::Ticket));
+    let text = desk.pins.issue(&grant, Some("carrier")).await.expect("given");
+    let foreign = TicketAsk { text, ..show("other") };
+    assert_eq!(desk.pins.redeem(foreign).await.expect("works"), Verdict::Refused(Refusal::Ticket));
+    // What lies on the disk opens nothing.
+    let text = desk.pins.issue(&grant, None).await.expect("given");
+    for file in files(desk.folder.path()) {
+        let bytes = std::fs::read(&file).expect("readable");
+        let is_there = bytes.windows(26).any(|part| part == text.reveal().as_bytes());
+        assert!(!is_there, "{}", file.display());
+    }
 }

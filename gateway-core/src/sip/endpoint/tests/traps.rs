@@ -237,7 +237,8 @@ fn an_asserted_identity_is_believed_on_trusted_trunks_only() {
             .from("<sip:anonymous@anonymous.invalid>;tag=theirs")
             .header("P-Asserted-Identity: \"Ann\" <sip:+4930@carrier.example>")
             .header(&format!("Privacy: {privacy}"))
-            .header("Jitsi-Conference-Room: tea");
+            .header("Jitsi-Conference-Room: tea")
+            .header("x-wb-ticket: abc");
         t.recv(invite);
         match t.event() {
             UaEvent::Invited { facts, .. } => facts,
@@ -246,8 +247,10 @@ fn an_asserted_identity_is_believed_on_trusted_trunks_only() {
     };
     let facts = caller(true, "none");
     assert!(facts.anonymous, "From says so");
-    assert_eq!(facts.headers.len(), 1);
-    assert!(caller(false, "none").headers.is_empty());
+    assert_eq!(facts.headers.len(), 2);
+    let of_stranger = caller(false, "none").headers;
+    assert_eq!(of_stranger.len(), 1, "a ticket proves itself");
+    assert_eq!(of_stranger[0].1.reveal(), "abc");
     assert!(caller(true, "id").caller.reveal().is_empty());
     let mut t = Stage::new();
     t.recv(invite().header("P-Asserted-Identity: \"Ann\" <sip:+4930@carrier.example>"));
