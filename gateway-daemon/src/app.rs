@@ -22,6 +22,7 @@ use gateway_core::sip::endpoint::EndpointConfig;
 use gateway_core::webrtc::Setup;
 use tokio::sync::mpsc;
 
+use crate::agi;
 use crate::cdr::{self, CdrCounters, CdrWriter};
 use crate::config::Config;
 use crate::config::browser::Browser;
@@ -60,6 +61,8 @@ pub struct Shared {
     pub started: Duration,
     /// How the workspaces of Rocket.Chat are.
     pub rocketchat: Vec<Arc<Status>>,
+    /// What the FastAGI server counted.
+    pub agi: Arc<agi::Status>,
     state: Mutex<State>,
     pins: Pins,
     cdr: Option<CdrWriter>,
@@ -169,6 +172,7 @@ impl App {
             ),
             started: wall_clock().unix,
             rocketchat: service::statuses(config),
+            agi: Arc::default(),
             state: Mutex::new(State::default()),
             pins,
             cdr,

@@ -4,6 +4,7 @@
 //! ([`gateway_core::gateway::Event`]), the daemon answers ([`gateway_core::gateway::Command`]).
 #![deny(missing_docs)]
 
+pub mod agi;
 pub mod app;
 pub mod cdr;
 pub mod check;

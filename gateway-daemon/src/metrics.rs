@@ -11,6 +11,7 @@ use gateway_core::base::ids::TrunkId;
 use gateway_core::call::{CallDirection, CallRecord};
 use gateway_core::gateway::snapshot::GatewaySnapshot;
 
+use crate::agi::AgiCounters;
 use crate::cdr::{CdrCounters, direction};
 use crate::ivr::IvrCounters;
 use crate::journal::LineCounters;
@@ -96,6 +97,7 @@ pub const OWN: &[MetricDecl] = &[
         "1 if the stream of messages is there, or not wanted.",
     ),
     own("rocketchat_meetings_open", "gauge", "workspace", "Meetings with a number and a PIN."),
+    own("agi_open", "gauge", "", "FastAGI conversations that go on."),
     own("audit_up", "gauge", "", "1 if the audit log reaches the disk."),
     own("audit_lines_written_total", "counter", "", "Lines of the audit log that were written."),
     own(
@@ -191,6 +193,8 @@ pub struct Sample<'a> {
     pub counters: &'a [(&'static str, &'static str, u64)],
     /// Counters of the PIN dialogue.
     pub ivr: IvrCounters,
+    /// Counters of FastAGI, and conversations that go on.
+    pub agi: (AgiCounters, usize),
     /// Counters of the call records, and lines that wait.
     pub cdr: (CdrCounters, usize),
     /// What happened to PINs.
@@ -220,6 +224,7 @@ pub fn render(sample: &Sample<'_>) -> String {
         page.counter(name, help, *value);
     }
     sample.ivr.visit(&mut |name, help, value| page.counter(name, help, value));
+    sample.agi.0.visit(&mut |name, help, value| page.counter(name, help, value));
     sample.cdr.0.visit(&mut |name, help, value| page.counter(name, help, value));
     let mut chats = DeskCounters::default();
     sample.chats.iter().for_each(|(_, seen)| chats.add(&seen.counters));
@@ -299,6 +304,7 @@ fn pin_values(page: &mut Page, name: &str, sample: &Sample<'_>) {
                 page.value(name, &[("trunk", trunk(id)), ("cap", cap)], *count as f64);
             }
         }
+        "agi_open" => page.value(name, &[], sample.agi.1 as f64),
         "audit_up" => page.value(name, &[], flag(sample.audit_up)),
         "audit_lines_written_total" => page.value(name, &[], sample.audit.0.written as f64),
         "audit_lines_lost_total" => page.value(name, &[], sample.audit.0.lost as f64),

@@ -4,12 +4,14 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::demo::{self, Demo};
 use super::{failed, load};
+use crate::agi::Agi;
 use crate::app::App;
 use crate::config::typed::Log;
 use crate::config::{Config, EXIT_BAD_CONFIG};
@@ -74,6 +76,12 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
         Ok(hooks) => hooks,
         Err(error) => return failed(error),
     };
+    if let Some(agi) = Agi::new(config, shared.pins().clone(), Arc::clone(&shared.agi)) {
+        match agi.bind().await {
+            Ok(listener) => drop(tokio::spawn(agi.serve(listener))),
+            Err(error) => return failed(error),
+        }
+    }
     if let Some((listener, guard)) = http {
         let pin = said.as_ref().map(|said| (demo::room(), said.pin.clone()));
         let web = Web::new(app.handle(), app.shared(), config, pin);

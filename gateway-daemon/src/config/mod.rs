@@ -5,6 +5,7 @@
 //! A file is judged as a whole: every mistake is reported at once, with its line, what is wrong and what to write
 //! instead, before any socket opens. Relative paths in the file are relative to the file's folder.
 
+pub mod agi;
 pub mod audit;
 pub mod browser;
 pub mod dial_in;

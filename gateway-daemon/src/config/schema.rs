@@ -2,6 +2,7 @@
 //!
 //! A knob exists because two people need two values; each says what gets better and worse at its ends.
 
+use super::agi::AGI;
 use super::audit::AUDIT;
 use super::browser::BROWSER;
 use super::dial_in::{DIAL_IN, DIAL_IN_NUMBER};
@@ -125,6 +126,7 @@ pub const SECTIONS: &[SectionDecl] = &[
     BROWSER,
     DIAL_IN,
     DIAL_IN_NUMBER,
+    AGI,
     CDR,
     AUDIT,
     LOG,

@@ -11,6 +11,7 @@ use gateway_core::media::clip::Language;
 use gateway_core::sip::trunk::{ListenerConfig, UnknownSource};
 
 use super::Mistakes;
+use super::agi::Agi;
 use super::audit::Audit;
 use super::browser::Browser;
 use super::dial_in::DialIn;
@@ -54,6 +55,8 @@ pub struct Config {
     pub browser: Option<Browser>,
     /// `[dial_in]`, where it is enabled.
     pub dial_in: Option<DialIn>,
+    /// `[agi]`, where it listens.
+    pub agi: Option<Agi>,
     /// `[cdr]`.
     pub cdr: Cdr,
     /// `[audit]`.
@@ -181,6 +184,7 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
     let http = judge.http(raw.one("http"));
     let browser = judge.browser(raw);
     let dial_in = judge.dial_in(raw);
+    let agi = judge.agi(raw);
     let jitsi = judge.conferences(raw);
     let rocketchat = judge.workspaces(raw);
     let prompts = judge.prompts(raw.one("prompts"));
@@ -200,6 +204,7 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
         http: http?,
         browser: browser?,
         dial_in: dial_in?,
+        agi: agi?,
         cdr: judge.cdr(raw.one("cdr")),
         audit: judge.audit(raw.one("audit")),
         log: log(raw.one("log")),

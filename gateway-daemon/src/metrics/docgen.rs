@@ -11,6 +11,7 @@ use gateway_core::sip::endpoint::EndpointConfig;
 use gateway_core::sip::trunk::{ListenerConfig, SipTransport, UnknownSource};
 
 use super::OWN;
+use crate::agi::AgiCounters;
 use crate::cdr::CdrCounters;
 use crate::ivr::IvrCounters;
 use crate::rocketchat::desk::DeskCounters;
@@ -71,11 +72,13 @@ pub fn reference_page(core: &[(String, String)]) -> String {
     let mut daemon = Vec::new();
     let mut see = |name: &str, help: &str, _: u64| daemon.push((name.to_owned(), help.to_owned()));
     IvrCounters::default().visit(&mut see);
+    AgiCounters::default().visit(&mut see);
     CdrCounters::default().visit(&mut see);
     DeskCounters::default().visit(&mut see);
-    for (title, counters) in
-        [("PINs, call records and Rocket.Chat", &daemon[..]), ("SIP, calls and sound", core)]
-    {
+    for (title, counters) in [
+        ("PINs, FastAGI, call records and Rocket.Chat", &daemon[..]),
+        ("SIP, calls and sound", core),
+    ] {
         out.push_str(&format!(
             "\n## {title}: counters since the start\n\n| metric | meaning |\n|---|---|\n"
         ));

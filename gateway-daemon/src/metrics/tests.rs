@@ -19,6 +19,7 @@ fn page(stats: &Stats) -> String {
         snapshot: &snapshot(),
         counters: &[("sip_dropped", " Help\\text.", 7)],
         ivr: IvrCounters { pins_valid: 3, ..IvrCounters::default() },
+        agi: (AgiCounters { agi_admitted: 2, ..AgiCounters::default() }, 1),
         cdr: (CdrCounters::default(), 4),
         pins: PinCounts {
             refused: [((TrunkId(0), "unknown"), 3)].into(),

@@ -343,7 +343,7 @@ fn tickets_that_nobody_uses_are_bounded_and_forgotten() {
     let files = Files::new("tickets");
     let mut registry = files.open();
     let pin = registry.add(&tea(), at(0), &mut Rng::from_number(1)).expect("added");
-    let ticket = ticket::NewTicket { text: Pii::new("a".repeat(26)), pin: pin.id, trunk: None };
+    let ticket = ticket::NewTicket { text: Pii::new("a".repeat(34)), pin: pin.id, trunk: None };
     let fill = "WITH RECURSIVE count(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM count WHERE i < ?1) \
                 INSERT INTO tickets SELECT CAST(i AS BLOB), 'p', '', ?2 FROM count";
     let ends = (at(30).unix.as_millis()) as i64;

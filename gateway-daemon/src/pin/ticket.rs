@@ -2,7 +2,8 @@
 //!
 //! A PBX that asks for the PIN itself (`agi`, `POST /v1/pin/check`) gets a ticket for a valid one and puts it into the
 //! INVITE as `X-WB-Ticket`. So neither PIN nor room travels in SIP, and a header that somebody reads or invents is of no
-//! use: 134 random bits, spent by the first who shows them, of the trunk that they were given to.
+//! use: 134 random bits, spent by the first who shows them, of the trunk that they were given to. The eight signs before
+//! them are a keyed hash of the room: a proxy that chooses among gateways by them keeps a room together, and learns no name.
 //!
 //! Tickets stand in the PIN registry, as keyed hashes beside the id of their PIN, at most [`TICKETS_MAX`] at a time.
 //! Decided: there and not in the memory of the gateway that gave them, because with a shared registry any of several
@@ -56,8 +57,9 @@ impl Pins {
     /// Letters and digits alone, so that any dialplan can carry it.
     pub async fn issue(&self, grant: &Grant, trunk: Option<&str>) -> Result<Pii<String>, PinError> {
         let (pin, trunk) = (grant.id.clone(), trunk.map(str::to_owned));
+        let room = self.key().short_tag("ticket room", grant.room.as_str());
         self.ask(move |desk| {
-            let new = NewTicket { text: draw(&mut desk.rng), pin, trunk };
+            let new = NewTicket { text: draw(&room, &mut desk.rng), pin, trunk };
             desk.registry.add_ticket(&new, wall_clock())?;
             Ok(new.text)
         })
@@ -92,12 +94,17 @@ pub fn is_possible(text: &str) -> bool {
     text.len() == LENGTH && text.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit())
 }
 
-fn draw(rng: &mut Rng) -> Pii<String> {
-    Pii::new(rng.token(LENGTH))
+/// `room` is its keyed hash.
+fn draw(room: &str, rng: &mut Rng) -> Pii<String> {
+    let room: String = room.chars().take(ROOM).collect();
+    Pii::new(format!("{room}{}", rng.token(RANDOM)))
 }
 
+/// Signs that tickets of one room share.
+const ROOM: usize = 8;
 /// 36^26 are 134 bits.
-const LENGTH: usize = 26;
+const RANDOM: usize = 26;
+const LENGTH: usize = ROOM + RANDOM;
 
 #[cfg(test)]
 mod tests {
@@ -107,11 +114,11 @@ mod tests {
     fn what_is_drawn_may_be_one_and_never_comes_twice() {
         let mut rng = Rng::from_number(1);
         let drawn: std::collections::BTreeSet<String> =
-            (0..1_000).map(|_| draw(&mut rng).into_inner()).collect();
+            (0..1_000).map(|_| draw("0123456789abcdef", &mut rng).into_inner()).collect();
         assert_eq!(drawn.len(), 1_000);
-        assert!(drawn.iter().all(|text| is_possible(text)));
-        let long = "a".repeat(27);
-        for other in ["", "123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", long.as_str()] {
+        assert!(drawn.iter().all(|text| is_possible(text) && text.starts_with("01234567")));
+        let long = "a".repeat(35);
+        for other in ["", "123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGH", long.as_str()] {
             assert!(!is_possible(other), "{other}");
         }
     }

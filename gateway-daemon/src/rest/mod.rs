@@ -125,6 +125,7 @@ async fn metrics_page(State(rest): State<Rest>) -> Result<Response, Response> {
         snapshot: &snapshot,
         counters: &counters,
         ivr: state.ivr,
+        agi: (rest.shared.agi.counters(), rest.shared.agi.open()),
         cdr: rest.shared.cdr_counters(),
         pins: rest.shared.pins().journal().counts(),
         audit: rest.shared.pins().journal().audit_counters(),

@@ -274,11 +274,11 @@ fn the_last_use_is_taken_once(open: Open<'_>) {
 
 fn ticket(text: &str, pin: &Pin, trunk: Option<&str>) -> NewTicket {
     let trunk = trunk.map(str::to_owned);
-    NewTicket { text: Pii::new(text.repeat(26)), pin: pin.id.clone(), trunk }
+    NewTicket { text: Pii::new(text.repeat(34)), pin: pin.id.clone(), trunk }
 }
 
 fn showing(text: &str) -> TicketAsk {
-    TicketAsk { text: Pii::new(text.repeat(26)), trunk: "pbx".to_owned(), room: None }
+    TicketAsk { text: Pii::new(text.repeat(34)), trunk: "pbx".to_owned(), room: None }
 }
 
 fn a_ticket_opens_its_room_once_and_soon(open: Open<'_>) {

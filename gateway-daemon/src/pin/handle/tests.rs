@@ -187,6 +187,9 @@ async fn a_ticket_for_a_judged_pin_opens_its_room_once() {
     let show = |trunk: &str| TicketAsk { text: text.clone(), trunk: trunk.to_owned(), room: None };
     let opened = desk.pins.redeem(show("carrier")).await.expect("works");
     assert_eq!(opened, Verdict::Valid(grant.clone()));
+    let other = desk.pins.issue(&grant, None).await.expect("given");
+    assert_eq!(other.reveal()[..8], text.reveal()[..8], "tickets of a room begin alike");
+    assert_ne!(other.reveal()[8..], text.reveal()[8..]);
     let again = desk.pins.redeem(show("carrier")).await.expect("works");
     assert_eq!(again, Verdict::Refused(Refusal::Ticket));
     let text = desk.pins.issue(&grant, Some("carrier")).await.expect("given");
@@ -196,7 +199,7 @@ async fn a_ticket_for_a_judged_pin_opens_its_room_once() {
     let text = desk.pins.issue(&grant, None).await.expect("given");
     for file in files(desk.folder.path()) {
         let bytes = std::fs::read(&file).expect("readable");
-        let is_there = bytes.windows(26).any(|part| part == text.reveal().as_bytes());
+        let is_there = bytes.windows(34).any(|part| part == text.reveal().as_bytes());
         assert!(!is_there, "{}", file.display());
     }
 }
