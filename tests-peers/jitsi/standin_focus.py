@@ -11,6 +11,8 @@ per line on standard output tells what happens; one per line on standard input a
     {"do": "die", "after": 16}   the media side dies without a word; everybody is invited to another so much later (a real Jicofo
                          notices after 16 s), or, without "after", when the guest asks for it
     {"do": "counts"}     packets of sound heard so far           {"do": "gaps"}      pauses between them since the last time it was asked
+    {"do": "enter", "room": "tea@rooms.test"}   alice is in the room before anybody asks    {"do": "leave"}  she and the focus leave
+    {"do": "save"}       writes the recordings now
     {"do": "end"}        writes the recordings and ends
 """
 
@@ -251,11 +253,18 @@ class Focus:
 
     # The room.
 
-    async def conference(self, iq, room):
+    def enter(self, room):
         self.room = room
         properties = f"<conference-properties xmlns='{NS['focus']}'><property key='support-terminate-restart' value='true'/></conference-properties>"
         for jid, nick, more in ((self.focus, "focus", properties), (self.alice, ALICE, "<audiomuted>false</audiomuted>")):
             self.send(f"<presence from='{jid}' to={quoteattr(f'{room}/{nick}')}><x xmlns='{NS['muc']}'/>{more}</presence>")
+
+    def leave(self):
+        for jid, nick in ((self.focus, "focus"), (self.alice, ALICE)):
+            self.send(f"<presence type='unavailable' from='{jid}' to={quoteattr(f'{self.room}/{nick}')}/>")
+
+    async def conference(self, iq, room):
+        self.enter(room)
         await asyncio.sleep(0.2)
         self.answer(iq, f"<conference xmlns='{NS['focus']}' room={quoteattr(room)} ready='true' focusjid='{self.focus}'>"
                         "<property value='false' name='authentication'/></conference>")
@@ -351,6 +360,12 @@ class Focus:
             tell("counts", counts=EARS.counts())
         elif what == "gaps":
             tell("gaps", gaps=self.pauses.take())
+        elif what == "enter":
+            self.enter(wish["room"])
+        elif what == "leave":
+            self.leave()
+        elif what == "save":
+            tell("saved", files=EARS.save(self.options.record))
         elif what == "end":
             self.over.set()
 

@@ -274,6 +274,20 @@ impl Exchange {
         }
     }
 
+    /// From now on a call of the gateway to `call.number` is answered, and what `call` says is done. Telephones that were placed
+    /// before are forgotten.
+    pub fn expect(&self, call: &PhoneCall) {
+        let PhoneCall { number, id, .. } = call;
+        let mut dialplan = call.dialplan();
+        let _ = writeln!(
+            dialplan,
+            "\n[from-weebee](+)\nexten => {number},1,Answer()\n same => n,Goto(phone-{id},s,1)"
+        );
+        fs::write(self.folder.join("etc/extensions_site.conf"), dialplan)
+            .expect("the telephone's dialplan");
+        self.console("dialplan reload");
+    }
+
     /// What the telephone of this call heard, and what it said, both from the same moment on; that moment on the wall
     /// clock, to within a tenth of a second.
     pub fn recording(&self, id: &str) -> Option<Recording> {

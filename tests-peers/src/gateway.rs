@@ -50,7 +50,11 @@ impl Gateway {
         Gateway::start_with(world, "", pin, settings)
     }
 
-    fn start_with(world: &World, rtp: &str, pin: &str, settings: &str) -> Gateway {
+    /// Like [`Self::start`], with more lines of `[rtp]` and other ones of `[pin]`.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_with(world: &World, rtp: &str, pin: &str, settings: &str) -> Gateway {
         let folder = world.subfolder("weebee");
         let config = folder.join("weebee.toml");
         fs::write(&config, configuration(rtp, pin, settings)).expect("its configuration");
@@ -84,6 +88,17 @@ impl Gateway {
         digits.map(str::to_owned).unwrap_or_else(|| {
             panic!("weebee pin add: no PIN in {said:?}; {}", String::from_utf8_lossy(&done.stderr))
         })
+    }
+
+    /// A subcommand on its configuration; what it printed.
+    ///
+    /// # Panics
+    /// When `weebee` does not run.
+    pub fn run(&self, world: &World, arguments: &[&str]) -> String {
+        let mut command = world.command(binary());
+        command.args(arguments).arg("--config").arg(&self.config).current_dir(&self.folder);
+        let done = command.output().expect("weebee runs");
+        String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned()
     }
 
     /// Everything the gateway and its commands keep.

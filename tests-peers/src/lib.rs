@@ -6,7 +6,7 @@
 //! - [`world`]: one test's namespace, folder of logs and clock; everything started in it ends with it, by pid.
 //! - [`process`], [`asked`]: a program with its words in a file, and one that takes wishes as JSON lines.
 //! - [`asterisk`], [`baresip`], [`sipp`], [`prosody`], [`jitsi`], [`chromium`], [`postgres`],
-//!   [`gateway`]: the programs.
+//!   [`gateway`]: the programs. [`focus`], [`rocketchat`]: stand-ins for two that cannot be had.
 //! - [`sound`]: speech made by espeak-ng, WAV files, and the verdict: is it the same speech, how loud, how late.
 //! - [`table`]: the verdicts as the table of `docs/interop.md`.
 //!
@@ -21,12 +21,14 @@ pub mod asked;
 pub mod asterisk;
 pub mod baresip;
 pub mod chromium;
+pub mod focus;
 pub mod gateway;
 pub mod jitsi;
 pub mod postgres;
 pub mod process;
 pub mod prosody;
 pub mod require;
+pub mod rocketchat;
 pub mod sipp;
 pub mod sound;
 pub mod table;

@@ -12,7 +12,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// The namespace and folder of one test.
 #[derive(Debug)]
 pub struct World {
-    namespace: String,
+    /// `None`: this process is inside.
+    namespace: Option<String>,
     folder: PathBuf,
 }
 
@@ -30,7 +31,12 @@ impl World {
         ip(&["-n", &namespace, "link", "set", "lo", "up"]);
         let folder = std::env::temp_dir().join(format!("{namespace}-{test}"));
         std::fs::create_dir_all(&folder).expect("a folder for the test");
-        World { namespace, folder }
+        World { namespace: Some(namespace), folder }
+    }
+
+    /// The world this process was started in by [`Self::run_inside`], which also ends it.
+    pub fn here(folder: PathBuf) -> World {
+        World { namespace: None, folder }
     }
 
     /// An address besides loopback, such as `10.77.0.1/24`: on one end of a pair whose other end is here too, so that
@@ -39,7 +45,9 @@ impl World {
     /// # Panics
     /// When it cannot be made.
     pub fn add_address(&self, address: &str) {
-        let inside = |arguments: &[&str]| ip(&[&["-n", &self.namespace], arguments].concat());
+        let namespace = self.namespace.as_deref();
+        let there = namespace.map_or_else(Vec::new, |namespace| vec!["-n", namespace]);
+        let inside = |arguments: &[&str]| ip(&[&there[..], arguments].concat());
         inside(&["link", "add", "here", "type", "veth", "peer", "name", "there"]);
         inside(&["addr", "add", address, "dev", "here"]);
         inside(&["link", "set", "here", "up"]);
@@ -60,8 +68,14 @@ impl World {
 
     /// A command that will run inside the namespace; its pid becomes the program's own.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace]).arg(program);
+        let mut command = match &self.namespace {
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
         command.current_dir(&self.folder).env_remove("http_proxy").env_remove("https_proxy");
         command
     }
@@ -83,7 +97,8 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.namespace]).output();
+        let Some(namespace) = &self.namespace else { return };
+        let _ = Command::new("ip").args(["netns", "del", namespace]).output();
         let kept = std::thread::panicking() || std::env::var_os("WEEBEE_PEERS_KEEP").is_some();
         if kept {
             eprintln!("logs and recordings kept in {}", self.folder.display());

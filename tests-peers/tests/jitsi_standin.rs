@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 use gateway_core::media::clip::prompt::PromptId;
 use gateway_core::media::clip::{ClipLibrary, Language};
 use gateway_core::media::frame::SampleRate;
-use gateway_tests_peers::asked::Asked;
+use gateway_tests_peers::focus::Focus;
 use gateway_tests_peers::gateway::{self, SIP_PORT};
 use gateway_tests_peers::process::{Process, last_lines, wait_until};
 use gateway_tests_peers::prosody::{ANONYMOUS, C2S_PORT, FOCUS, Prosody, ROOMS};
-use gateway_tests_peers::require::{Peer, all_there, peers_dir, repository};
+use gateway_tests_peers::require::{Peer, all_there};
 use gateway_tests_peers::sound::compare::{Heard, Searched, heard};
 use gateway_tests_peers::sound::speech::Speech;
 use gateway_tests_peers::sound::wav::Wav;
@@ -68,8 +68,8 @@ fn inside_the_namespace() {
         began.elapsed().as_secs_f64()
     );
     // Two sentences and more.
-    focus.listen(10);
-    let pauses = focus.pauses();
+    listen(10);
+    let pauses = pauses(&mut focus);
     lose(&mut focus, "replace", json!({ "do": "replace" }), 2.0);
     lose(&mut focus, "move", json!({ "do": "move" }), 2.0);
     // Consent lasts 15 s; a real Jicofo notices a dead bridge after 16.
@@ -80,7 +80,7 @@ fn inside_the_namespace() {
     assert!(phone.wait(Duration::from_secs(20)).is_some(), "the call ends with the kick");
     println!("pauses of the sentence itself {pauses:?}; phone: {}", last_lines(&phone.output(), 3));
     let recording = Wav::read(&folder.join("phone.wav")).expect("the phone's recording");
-    let saved = focus.end();
+    let saved = end(&mut focus);
     judge(&saved, session, &recording, &sentences, &folder);
     weebee.process.assert_alive();
 }
@@ -96,7 +96,7 @@ fn the_guest_is_a_phone(focus: &mut Focus) -> u64 {
     }
     let accepted = focus.wait_for("accepted", 10);
     assert_eq!(accepted["has_level"], true, "{accepted}");
-    focus.wait_for_state("connected");
+    wait_for_state(focus, "connected");
     let channel = focus.wait_for("channel", 10);
     assert_eq!(channel["protocol"], "http://jitsi.org/protocols/colibri");
     let hello = focus.wait_for("channel-message", 10);
@@ -107,15 +107,15 @@ fn the_guest_is_a_phone(focus: &mut Focus) -> u64 {
 
 /// Something is lost, and found again: how long was nothing heard of the phone?
 fn lose(focus: &mut Focus, name: &str, wish: Value, limit: f64) {
-    focus.pauses();
-    focus.asked.forget();
+    pauses(focus);
+    focus.forget();
     focus.tell(&wish);
     let accepted = focus.wait_for("accepted", 45);
     let expected = if name == "replace" { "transport-accept" } else { "session-accept" };
     assert_eq!(accepted["action"], expected, "{name}: {accepted}");
-    focus.wait_for_state("connected");
-    focus.listen(8);
-    let gap = focus.pauses().into_iter().fold(0.0, f64::max);
+    wait_for_state(focus, "connected");
+    listen(8);
+    let gap = pauses(focus).into_iter().fold(0.0, f64::max);
     println!("{name}: the phone was not heard for {gap:.1} s");
     assert!(gap < limit, "{name}: {gap}");
 }
@@ -175,10 +175,10 @@ fn mute_and_kick(focus: &mut Focus) {
     focus.tell(&json!({ "do": "mute" }));
     assert_eq!(focus.wait_for("mute-answered", 5)["type"], "result");
     focus.wait_for_fact("occupant", "audiomuted", "true");
-    focus.listen(1);
-    let before = focus.counts();
-    focus.listen(4);
-    assert_eq!(focus.counts(), before, "not a packet of a muted phone");
+    listen(1);
+    let before = counts(focus);
+    listen(4);
+    assert_eq!(counts(focus), before, "not a packet of a muted phone");
     focus.tell(&json!({ "do": "kick" }));
     focus.wait_for("left", 10);
 }
@@ -219,58 +219,29 @@ fn show(heard: &Heard) -> String {
     format!("{correlation:.3} ({level_db:+.1} dB, at {starts_at:.1} s)")
 }
 
-/// The stand-in in a process of its own.
-struct Focus {
-    asked: Asked,
+/// Seconds of listening.
+fn listen(seconds: u64) {
+    std::thread::sleep(Duration::from_secs(seconds));
 }
 
-impl Focus {
-    fn start(folder: &Path, play: &Path) -> Self {
-        let (name, secret, port) = FOCUS;
-        let record = folder.join("heard");
-        fs::create_dir_all(&record).expect("a folder");
-        let mut command = Command::new(peers_dir().join("webrtc/bin/python"));
-        command.arg(repository().join("tests-peers/jitsi/standin_focus.py"));
-        command.args(["--name", name, "--secret", secret, "--port", &port.to_string()]);
-        command.arg("--play").arg(play).arg("--record").arg(record);
-        Self { asked: Asked::start("focus", folder, command) }
-    }
+fn wait_for_state(focus: &mut Focus, state: &str) {
+    focus.wait_for_fact("connection", "state", state);
+}
 
-    fn tell(&mut self, value: &Value) {
-        self.asked.tell(value);
-    }
+fn pauses(focus: &mut Focus) -> Vec<f64> {
+    focus.tell(&json!({ "do": "gaps" }));
+    let said = focus.wait_for("gaps", 5);
+    said["gaps"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect()
+}
 
-    fn wait_for(&mut self, event: &str, seconds: u64) -> Value {
-        self.asked.wait_for(event, seconds)
-    }
+fn counts(focus: &mut Focus) -> Value {
+    focus.tell(&json!({ "do": "counts" }));
+    focus.wait_for("counts", 5)["counts"].clone()
+}
 
-    fn wait_for_fact(&mut self, event: &str, name: &str, value: &str) {
-        self.asked.wait(event, 10, |said| said["event"] == event && said[name] == value);
-    }
-
-    fn wait_for_state(&mut self, state: &str) {
-        self.wait_for_fact("connection", "state", state);
-    }
-
-    fn listen(&mut self, seconds: u64) {
-        std::thread::sleep(Duration::from_secs(seconds));
-    }
-
-    fn pauses(&mut self) -> Vec<f64> {
-        self.tell(&json!({ "do": "gaps" }));
-        let said = self.wait_for("gaps", 5);
-        said["gaps"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect()
-    }
-
-    fn counts(&mut self) -> Value {
-        self.tell(&json!({ "do": "counts" }));
-        self.wait_for("counts", 5)["counts"].clone()
-    }
-
-    fn end(&mut self) -> Value {
-        self.tell(&json!({ "do": "end" }));
-        self.wait_for("saved", 20)
-    }
+fn end(focus: &mut Focus) -> Value {
+    focus.tell(&json!({ "do": "end" }));
+    focus.wait_for("saved", 20)
 }
 
 /// The gateway, as an operator runs it.

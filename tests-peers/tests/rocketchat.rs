@@ -2,10 +2,8 @@
 //! somebody comes and goes, the reply closes. Each request of ours passes the official validators, the stand-in's answers
 //! the official schemas, and the official client talks to it. No real Rocket.Chat server: none can be had from packages.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use gateway_core::base::ids::SiteId;
@@ -17,13 +15,14 @@ use gateway_tests_peers::gateway;
 use gateway_tests_peers::process::{Process, last_lines, wait_until};
 use gateway_tests_peers::prosody::{ANONYMOUS, C2S_PORT, Prosody, ROOMS};
 use gateway_tests_peers::require::{self, Peer};
+use gateway_tests_peers::rocketchat::{
+    BOT, BOT_TOKEN, CHAT_PORT, EVE, Standin, http, links_of, text,
+};
 use gateway_tests_peers::world::World;
 use serde_json::{Value, json};
 
 const FOLDER: &str = "WEEBEE_ROCKETCHAT_FOLDER";
-const CHAT_PORT: u16 = 3000;
 const HTTP_PORT: u16 = 8788;
-const TOKEN: &str = "token-of-the-dial-in-bot-0123456789abcdefgh";
 /// Its secret part, and the whole.
 const INCOMING: (&str, &str) =
     ("token-of-the-incoming-hook", "http://127.0.0.1:3000/hooks/hook1/token-of-the-incoming-hook");
@@ -70,17 +69,18 @@ fn inside() {
     let log = gateway.process.output();
     let pins = standin.pins();
     assert!(!pins.is_empty());
-    for secret in
-        [TOKEN, HOOK_TOKEN, INCOMING.0, CHATTER].into_iter().chain(pins.iter().map(String::as_str))
+    for secret in [BOT_TOKEN, HOOK_TOKEN, INCOMING.0, CHATTER]
+        .into_iter()
+        .chain(pins.iter().map(String::as_str))
     {
         assert!(!log.contains(secret), "in the log: {secret}");
     }
-    standin.process.stop();
+    standin.stop();
 }
 
 /// Starts a call and waits for its reply; gives the name of its Jitsi room.
 fn a_reply_comes(standin: &Standin, gateway: &Weebee, title: &str) -> String {
-    standin.wait_for_the_stream();
+    standin.wait_for_streams(1);
     let (mut call, mut reply, mut took) = (Value::Null, String::new(), Duration::MAX);
     // A machine that does other things may be slow once, not each time.
     for _ in 0..5 {
@@ -123,7 +123,7 @@ fn people_are_answered_alone(standin: &Standin) {
     assert_eq!(standin.private("ana").len(), 2, "chatter is not answered");
     // Eve is in none of these meetings.
     let room = "dialinbotdialinboeveeveeveeveeveev";
-    standin.post("say", &json!({ "rid": room, "user": "eveeveeveeveeveev", "msg": "pin please" }));
+    standin.post("say", &json!({ "rid": room, "user": EVE, "msg": "pin please" }));
     let told = wait_until(Duration::from_secs(10), || standin.private("eve").pop());
     let told = told.expect("an answer for eve");
     assert!(links_of(&told).is_empty(), "{told}");
@@ -189,7 +189,7 @@ fn the_line_comes_back(standin: &Standin) {
     standin.post("drop", &json!({}));
     let gone = || (standin.get("sockets") == json!(0)).then_some(());
     assert!(wait_until(Duration::from_secs(5), gone).is_some());
-    standin.wait_for_the_stream();
+    standin.wait_for_streams(1);
     println!("  stream cut -> up again after {} ms", began.elapsed().as_millis());
     let call = standin.post("start", &json!({ "name": "Tea Time" }));
     let reply = wait_until(Duration::from_secs(10), || standin.reply_to(&call));
@@ -279,130 +279,6 @@ fn setup_says_what_is_there(standin: &Standin, gateway: &Weebee) {
     println!("  weebee setup rocketchat: token, version, room and prefix seen, webhook made");
 }
 
-/// The links that the official parser of messages finds.
-fn links_of(message: &str) -> Vec<String> {
-    let script = rocketchat().join("parse.mjs");
-    let mut node = Command::new("node");
-    node.arg(script).arg(oracles()).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = node.spawn().expect("node runs");
-    let list = json!([message]).to_string();
-    child.stdin.take().expect("piped").write_all(list.as_bytes()).expect("it reads");
-    let said = child.wait_with_output().expect("it ends");
-    let links: Value = serde_json::from_slice(&said.stdout).expect("a list");
-    links[0]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .filter_map(|it| it.as_str().map(str::to_owned))
-        .collect()
-}
-
-struct Standin {
-    process: Process,
-}
-
-impl Standin {
-    fn start(folder: &Path, generation: &str) -> Self {
-        let mut node = Command::new("node");
-        node.arg(rocketchat().join("standin.mjs")).arg(oracles());
-        node.args([&CHAT_PORT.to_string(), generation]);
-        let process = Process::start(&format!("standin-{generation}"), folder, node);
-        let up = wait_until(Duration::from_secs(15), || {
-            TcpStream::connect(("127.0.0.1", CHAT_PORT)).ok().map(drop)
-        });
-        assert!(
-            up.is_some(),
-            "the stand-in does not listen:\n{}",
-            last_lines(&process.output(), 20)
-        );
-        Self { process }
-    }
-
-    /// A request that is wrong is found: the judge is awake.
-    fn its_oracles_can_say_no(&self) {
-        let body = json!({ "channel": "#general", "blocks": [] }).to_string();
-        http(CHAT_PORT, "POST", "/api/v1/chat.postMessage", &body);
-        let faults = self.get("faults");
-        assert!(faults.to_string().contains("isChatPostMessageProps"), "{faults}");
-        self.post("forgive", &json!({}));
-    }
-
-    fn is_understood_by_the_official_client(&self) {
-        let mut node = Command::new("node");
-        node.arg(rocketchat().join("client.mjs")).arg(oracles()).arg(CHAT_PORT.to_string());
-        let said = node.output().expect("node runs");
-        let (out, errors) =
-            (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
-        assert!(out.contains("good"), "{out}{errors}");
-        println!("  the official DDP client logs in, hears a call and reads it");
-    }
-
-    fn no_faults(&self) {
-        let faults = self.get("faults");
-        assert_eq!(faults, json!([]), "official validators and schemas say no");
-        let requests = self.get("requests");
-        println!(
-            "  {} requests passed the official validators",
-            requests.as_array().map_or(0, Vec::len)
-        );
-    }
-
-    fn wait_for_the_stream(&self) {
-        let up = || (self.get("sockets") == json!(1)).then_some(());
-        assert!(
-            wait_until(Duration::from_secs(20), up).is_some(),
-            "the gateway does not subscribe"
-        );
-    }
-
-    fn get(&self, what: &str) -> Value {
-        let (status, body) = http(CHAT_PORT, "GET", &format!("/standin/{what}"), "");
-        assert_eq!(status, 200, "{what}: {body}");
-        serde_json::from_str(&body).expect("JSON")
-    }
-
-    fn post(&self, what: &str, body: &Value) -> Value {
-        let (status, body) =
-            http(CHAT_PORT, "POST", &format!("/standin/{what}"), &body.to_string());
-        assert_eq!(status, 200, "{what}: {body}");
-        serde_json::from_str(&body).expect("JSON")
-    }
-
-    /// Texts of the replies below a call's message.
-    fn replies(&self, call: &Value) -> Vec<String> {
-        let started = &call["messages"]["started"];
-        let messages = self.get("messages");
-        let messages = messages.as_array().expect("a list").iter();
-        messages.filter(|it| it["tmid"] == *started).map(|it| text(it, "msg").to_owned()).collect()
-    }
-
-    fn reply_to(&self, call: &Value) -> Option<String> {
-        self.replies(call).pop()
-    }
-
-    /// What the bot said to a user alone.
-    fn private(&self, user: &str) -> Vec<String> {
-        let messages = self.get("messages");
-        let messages = messages.as_array().expect("a list").iter();
-        let ours = messages.filter(|it| {
-            text(it, "rid").contains(&user.repeat(3)) && it["u"]["username"] == "dialin"
-        });
-        ours.map(|it| text(it, "msg").to_owned()).collect()
-    }
-
-    /// Every PIN that was ever shown.
-    fn pins(&self) -> Vec<String> {
-        let all = self.get("requests").to_string();
-        let mut pins: Vec<String> = all
-            .split("+622112345678,")
-            .skip(1)
-            .filter_map(|rest| rest.get(..9).map(str::to_owned))
-            .collect();
-        pins.dedup();
-        pins
-    }
-}
-
 struct Weebee {
     process: Process,
     folder: PathBuf,
@@ -413,7 +289,7 @@ impl Weebee {
         let folder = folder.join(name);
         std::fs::create_dir_all(&folder).expect("a folder for the gateway");
         for (file, secret) in
-            [("chat.token", TOKEN), ("hook.token", HOOK_TOKEN), ("incoming.url", INCOMING.1)]
+            [("chat.token", BOT_TOKEN), ("hook.token", HOOK_TOKEN), ("incoming.url", INCOMING.1)]
         {
             std::fs::write(folder.join(file), secret).expect("a token");
         }
@@ -438,7 +314,7 @@ ca_file = "{}"
 [[rocketchat]]
 name = "chat"
 url = "http://127.0.0.1:{CHAT_PORT}"
-user_id = "dialinbotdialinbo"
+user_id = "{BOT}"
 token_file = "chat.token"
 hosts = ["meet.test"]
 numbers = ["+62 21 1234 5678"]
@@ -471,31 +347,4 @@ filter = "debug"
             String::from_utf8_lossy(&done.stderr)
         )
     }
-}
-
-/// A request of HTTP/1.0, so that the answer ends with the connection. Status and body.
-fn http(port: u16, method: &str, path: &str, body: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
-    let request = format!(
-        "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers");
-    let status = answer.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    (status, body.to_owned())
-}
-
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_default()
-}
-
-fn rocketchat() -> PathBuf {
-    require::repository().join("tests-peers/rocketchat")
-}
-
-fn oracles() -> PathBuf {
-    require::peers_dir().join("rocketchat/oracles.cjs")
 }
