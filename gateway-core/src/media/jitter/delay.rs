@@ -140,7 +140,7 @@ impl Histogram {
 
     /// Upper edge of the bucket below which a share of `quantile` lies.
     fn quantile(&self, quantile: f32) -> Option<i64> {
-        if self.count == 0 {
+        if self.count < COUNT_MIN {
             return None;
         }
         // One bad interval is never enough to judge by, however few there are.
@@ -171,6 +171,8 @@ impl Histogram {
 
 /// Before anything is known. 30 ms play any clean line and most Wi-Fi.
 const START_US: i64 = 30_000;
+/// Fewer half seconds tell nothing: a target that moves at each of them is heard as unrest.
+const COUNT_MIN: u32 = 3;
 /// Long enough to tell a new route from a spike.
 const SPIKE_HOLD_US: i64 = 400_000;
 const BUCKET_US: i64 = 5_000;

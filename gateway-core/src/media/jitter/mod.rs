@@ -69,6 +69,8 @@ pub struct JitterBuffer {
     /// When loss was last noticed, in ticks: in-band redundancy needs the next packet, so delay rises for a while.
     loss_ticks_left: u32,
     ticks_since_stretch: u32,
+    /// Ticks for which the delay has been too large.
+    ticks_above_target: u32,
     statistics: JitterStatistics,
     scratch: Box<[u8; PAYLOAD_BYTES_MAX]>,
     recovered: Box<[i16]>,
@@ -176,6 +178,7 @@ impl JitterBuffer {
             play: Play::waiting(),
             loss_ticks_left: 0,
             ticks_since_stretch: 0,
+            ticks_above_target: 0,
             statistics: JitterStatistics::default(),
             scratch: Box::new([0; PAYLOAD_BYTES_MAX]),
             recovered: vec![0; PAYLOAD_SAMPLES_MAX * rate_max.hz() as usize / 48_000].into(),

@@ -18,6 +18,28 @@ pub struct PcmQueue {
     tail: usize,
 }
 
+/// Where sound may be cut or repeated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Where {
+    /// Only where nothing sounds.
+    Silence,
+    /// There, and where both sides of the cut are alike: 0 to 1.
+    Alike(f32),
+}
+
+/// What stretching did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretched {
+    /// Samples cut out or repeated.
+    pub samples: usize,
+    /// Something sounded there.
+    pub in_sound: bool,
+}
+
+impl Stretched {
+    const NOT: Self = Self { samples: 0, in_sound: false };
+}
+
 impl PcmQueue {
     /// An empty queue for rates up to `rate_max`.
     pub fn new(rate_max: SampleRate) -> Self {
@@ -81,18 +103,21 @@ impl PcmQueue {
         level::mean_square(&self.samples[self.head..][..ahead]) < PASSIVE_MEAN_SQUARE
     }
 
-    /// Cuts out at most `most` samples; gives how many. `likeness` 0 to 1: how alike the two sides must be.
-    pub fn accelerate(&mut self, most: usize, likeness: f32) -> usize {
+    /// Cuts out at most `most` samples.
+    pub fn accelerate(&mut self, most: usize, place: Where) -> Stretched {
         let overlap = self.rate.samples(OVERLAP_MS);
-        let Some(spare) = self.len().checked_sub(overlap) else { return 0 };
+        let Some(spare) = self.len().checked_sub(overlap) else { return Stretched::NOT };
         let most = most.min(spare);
-        let cut = if self.is_passive(self.len()) {
-            most
-        } else {
-            self.similar(most, likeness, |place, lag| place + lag).unwrap_or(0)
+        let in_sound = !self.is_passive(self.len());
+        let cut = match place {
+            _ if !in_sound => most,
+            Where::Silence => 0,
+            Where::Alike(likeness) => {
+                self.similar(most, likeness, |place, lag| place + lag).unwrap_or(0)
+            }
         };
         if cut == 0 {
-            return 0;
+            return Stretched::NOT;
         }
         for n in 0..overlap {
             let old = self.samples[self.head + n];
@@ -100,23 +125,26 @@ impl PcmQueue {
             *new = fade(old, *new, n, overlap);
         }
         self.head += cut;
-        cut
+        Stretched { samples: cut, in_sound }
     }
 
-    /// Repeats at most `most` samples; gives how many.
-    pub fn expand(&mut self, most: usize, likeness: f32) -> usize {
+    /// Repeats at most `most` samples.
+    pub fn expand(&mut self, most: usize, place: Where) -> Stretched {
         let overlap = self.rate.samples(OVERLAP_MS);
         let most = most.min(self.rate.samples(PERIOD_MS_MAX));
         if self.len() < overlap || self.head < most + overlap {
-            return 0;
+            return Stretched::NOT;
         }
-        let repeat = if self.is_passive(overlap) {
-            most
-        } else {
-            self.similar(most, likeness, |place, lag| place - lag).unwrap_or(0)
+        let in_sound = !self.is_passive(overlap);
+        let repeat = match place {
+            _ if !in_sound => most,
+            Where::Silence => 0,
+            Where::Alike(likeness) => {
+                self.similar(most, likeness, |place, lag| place - lag).unwrap_or(0)
+            }
         };
         if repeat == 0 {
-            return 0;
+            return Stretched::NOT;
         }
         // Where the fade would run over itself, it is as long as the repeat.
         let overlap = overlap.min(repeat);
@@ -126,7 +154,7 @@ impl PcmQueue {
             *new = fade(old, *new, n, overlap);
         }
         self.head -= repeat;
-        repeat
+        Stretched { samples: repeat, in_sound }
     }
 
     /// The lag at which the 10 ms around the present resemble those at `shift(present, lag)`, if alike enough.
@@ -197,8 +225,13 @@ mod tests {
                 let mut queue = filled(rate, &tone, rate.samples(45));
                 let before = queue.len();
                 let most = rate.samples(15);
+                assert_eq!(queue.accelerate(most, Where::Silence).samples, 0);
+                assert_eq!(queue.expand(most, Where::Silence).samples, 0);
+                let alike = Where::Alike(0.8);
                 let moved =
-                    if faster { queue.accelerate(most, 0.8) } else { queue.expand(most, 0.8) };
+                    if faster { queue.accelerate(most, alike) } else { queue.expand(most, alike) };
+                assert!(moved.in_sound);
+                let moved = moved.samples;
                 assert!(moved >= rate.samples(5) / 2 && moved <= most, "{rate:?} {moved}");
                 let now = if faster { before - moved } else { before + moved };
                 assert_eq!(queue.len(), now);
@@ -211,23 +244,28 @@ mod tests {
 
     #[test]
     fn hiss_is_left_alone_and_silence_is_cut_at_will() {
-        let rate = SampleRate::Hz8000;
+        let (rate, alike) = (SampleRate::Hz8000, Where::Alike(0.8));
         let mut queue = filled(rate, &tone::noise(4, 5_000, 640), 360);
-        assert_eq!((queue.accelerate(120, 0.8), queue.expand(120, 0.8)), (0, 0));
-        let mut queue = filled(rate, &[0; 640], 360);
-        let before = queue.len();
-        assert_eq!(queue.accelerate(1_000, 0.8), before - 40);
-        let mut queue = filled(rate, &[0; 640], 360);
-        assert_eq!(queue.expand(120, 0.8), 120);
+        assert_eq!(queue.accelerate(120, alike), Stretched::NOT);
+        assert_eq!(queue.expand(120, alike), Stretched::NOT);
+        for place in [alike, Where::Silence] {
+            let mut queue = filled(rate, &[0; 640], 360);
+            let before = queue.len();
+            let all = Stretched { samples: before - 40, in_sound: false };
+            assert_eq!(queue.accelerate(1_000, place), all);
+            let mut queue = filled(rate, &[0; 640], 360);
+            assert_eq!(queue.expand(120, place), Stretched { samples: 120, in_sound: false });
+        }
     }
 
     #[test]
     fn too_little_sound_is_not_stretched() {
         let rate = SampleRate::Hz8000;
         let mut queue = filled(rate, &tone::sine(rate, 150.0, 5_000, 100), 40);
-        assert_eq!(queue.expand(120, 0.8), 0);
-        assert_eq!(queue.accelerate(10, 0.8), 0);
+        assert_eq!(queue.expand(120, Where::Alike(0.8)), Stretched::NOT);
+        assert_eq!(queue.accelerate(10, Where::Alike(0.8)), Stretched::NOT);
         let mut empty = PcmQueue::new(rate);
-        assert_eq!((empty.accelerate(100, 0.5), empty.expand(100, 0.5)), (0, 0));
+        assert_eq!(empty.accelerate(100, Where::Alike(0.5)), Stretched::NOT);
+        assert_eq!(empty.expand(100, Where::Alike(0.5)), Stretched::NOT);
     }
 }

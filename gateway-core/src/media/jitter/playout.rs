@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::packets::Waiting;
+use super::pcm::{Stretched, Where};
 use super::{Epoch, JitterBuffer, Pulled, State};
 use crate::media::codec::CodecKind;
 use crate::media::codec::set::DecoderSet;
@@ -297,37 +298,51 @@ impl JitterBuffer {
         epoch.micros(now) - position - self.estimator.fastest()
     }
 
-    /// Moves the delay towards its target by pitch periods.
+    /// Moves the delay towards its target: a little too much is cut where nothing sounds, if that comes soon; else by
+    /// pitch periods.
     fn stretch(&mut self, now: Instant, epoch: &Epoch, decoders: &mut DecoderSet) {
         self.ticks_since_stretch = self.ticks_since_stretch.saturating_add(1);
         let target = self.target_micros();
         let excess = self.delay_micros(now, epoch) - target;
         let urgent = excess > URGENT_US;
+        let spike = self.estimator.ceiling(epoch.micros(now)) - target;
+        let faster = excess > FASTER_ABOVE_US + spike.max(0);
+        self.ticks_above_target =
+            if faster { self.ticks_above_target.saturating_add(1) } else { 0 };
         if self.ticks_since_stretch < if urgent { URGENT_TICKS } else { CALM_TICKS } {
             return;
         }
         let rate = self.pcm.rate();
         let samples =
             |micros: i64| usize::try_from(micros * i64::from(rate.hz()) / 1_000_000).unwrap_or(0);
-        let spike = self.estimator.ceiling(epoch.micros(now)) - target;
-        if excess > FASTER_ABOVE_US + spike.max(0) {
+        let patient = self.ticks_above_target < PATIENCE_TICKS;
+        if faster {
             // Cutting needs 5 ms to play, 15 to cut and 5 to fade.
             while self.pcm.len() < rate.samples(25) && self.decode_ahead(epoch, decoders) {}
-            let likeness = if urgent { URGENT_LIKENESS } else { CALM_LIKENESS };
-            let cut = self.pcm.accelerate(samples(excess), likeness);
-            self.note_stretch(cut);
-            self.statistics.units_removed += cut as u64 * FIGURE_HZ / u64::from(rate.hz());
+            let place = match excess {
+                _ if urgent => Where::Alike(URGENT_LIKENESS),
+                _ if patient && excess < PATIENT_BELOW_US => Where::Silence,
+                _ => Where::Alike(CALM_LIKENESS),
+            };
+            let cut = self.pcm.accelerate(samples(excess), place);
+            self.statistics.units_removed += self.note_stretch(cut);
         } else if excess < -SLOWER_BELOW_US.max(target / 8) {
-            let repeat = self.pcm.expand(samples(-excess), CALM_LIKENESS);
-            self.note_stretch(repeat);
-            self.statistics.units_inserted += repeat as u64 * FIGURE_HZ / u64::from(rate.hz());
+            // Waiting would turn the next late packet into a gap.
+            let repeat = self.pcm.expand(samples(-excess), Where::Alike(CALM_LIKENESS));
+            self.statistics.units_inserted += self.note_stretch(repeat);
         }
     }
 
-    fn note_stretch(&mut self, samples: usize) {
-        if samples > 0 {
+    /// Counts a stretch; gives its length in units of the figures.
+    fn note_stretch(&mut self, stretched: Stretched) -> u64 {
+        if stretched.samples > 0 {
             self.ticks_since_stretch = 0;
         }
+        let units = stretched.samples as u64 * FIGURE_HZ / u64::from(self.pcm.rate().hz());
+        if stretched.in_sound {
+            self.statistics.units_stretched_in_sound += units;
+        }
+        units
     }
 
     /// Decodes the next packet if it follows at once. False if there is none.
@@ -383,6 +398,10 @@ const SLOWER_BELOW_US: i64 = 5_000;
 /// So far above the target that sound may suffer a little: one cut per 10 ms instead of 20.
 const URGENT_US: i64 = 60_000;
 const URGENT_TICKS: u32 = 2;
+/// A delay this little above its target is cut where nothing sounds, for as long as that may be waited for ...
+const PATIENT_BELOW_US: i64 = 30_000;
+/// ... 2 s: people pause for breath more often.
+const PATIENCE_TICKS: u32 = 400;
 const CALM_TICKS: u32 = 4;
 const URGENT_LIKENESS: f32 = 0.4;
 const CALM_LIKENESS: f32 = 0.7;

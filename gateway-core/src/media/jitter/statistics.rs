@@ -29,6 +29,8 @@ pub struct JitterStatistics {
     pub units_removed: u64,
     /// Sound repeated to play slower.
     pub units_inserted: u64,
+    /// Of both, what was cut or repeated while something sounded: the ear may notice.
+    pub units_stretched_in_sound: u64,
     pub(super) delay_sum_us: u64,
     pub(super) delay_ticks: u64,
     pub(super) last_arrival: Option<Instant>,

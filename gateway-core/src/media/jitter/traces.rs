@@ -9,6 +9,8 @@ use crate::base::rng::Rng;
 pub enum Network {
     /// No jitter.
     Clean,
+    /// A clean network between busy machines: 0 to 6 ms, one packet of fifty 12 to 20.
+    Busy,
     /// Normal jitter of this deviation in ms; packets keep their order.
     Gauss(f64),
     /// The same with overtaking.
@@ -34,8 +36,9 @@ pub enum Network {
 }
 
 /// Every kind, as the acceptance table names them.
-pub const ALL: [(&str, Network); 15] = [
+pub const ALL: [(&str, Network); 16] = [
     ("clean", Network::Clean),
+    ("busy", Network::Busy),
     ("gauss10", Network::Gauss(10.0)),
     ("gauss20ro", Network::GaussOvertaking(20.0)),
     ("wifi", Network::WiFi(160.0, 12.0)),
@@ -59,6 +62,12 @@ pub fn delays(network: Network, seed: u64, packets: usize, packet_ms: usize) -> 
     let time = |n: usize| n as f64 * step;
     let mut delays: Vec<Option<f64>> = match network {
         Network::Clean => vec![Some(0.0); packets],
+        Network::Busy => (0..packets)
+            .map(|_| {
+                let slow = dice.unit() < 0.02;
+                Some(if slow { 12.0 + 8.0 * dice.unit() } else { 6.0 * dice.unit() })
+            })
+            .collect(),
         Network::Gauss(deviation) | Network::GaussOvertaking(deviation) => (0..packets)
             .map(|_| Some((3.0 * deviation + dice.normal() * deviation).max(0.0)))
             .collect(),

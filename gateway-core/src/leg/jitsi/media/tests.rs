@@ -308,7 +308,7 @@ fn others_are_heard_on_the_phone() {
         let rate = codec.row().pcm_rate;
         let mut world = World::connected(codec);
         world.join(7);
-        let speech = tone::speech(SampleRate::Hz48000, 9, 960 * 250);
+        let speech = tone::speech(SampleRate::Hz48000, 9, 960 * 400);
         let mut heard = Vec::new();
         for frame in speech.chunks_exact(960) {
             world.say(7, frame);
@@ -316,7 +316,9 @@ fn others_are_heard_on_the_phone() {
             world.listen(&mut heard);
         }
         let (said, heard) = (at_8_khz(SampleRate::Hz48000, &speech), at_8_khz(rate, &heard));
-        let (similar, lag) = tone::correlation(&said, &heard, 8 * 250);
+        // At first the buffer finds its delay: judged when it has.
+        let settled = 8 * 3_000;
+        let (similar, lag) = tone::correlation(&said[settled..], &heard[settled..], 8 * 250);
         assert!(similar > 0.85, "{codec:?}: {similar:.3} at {lag} samples");
     }
 }
