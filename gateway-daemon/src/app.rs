@@ -20,7 +20,7 @@ use gateway_core::leg::jitsi::signal::bridge::{BridgeSessions, TransportKind};
 use gateway_core::media::clip::ClipLibrary;
 use gateway_core::sip::endpoint::EndpointConfig;
 use gateway_core::webrtc::Setup;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::agi;
 use crate::cdr::{self, CdrCounters, CdrWriter};
@@ -39,6 +39,7 @@ use crate::pin::{self, RegistryError, Verdict};
 use crate::privacy::Shower;
 use crate::rocketchat::service;
 use crate::rocketchat::task::Status;
+use crate::seen::Seen;
 use crate::web::guests::{self, Guests};
 
 /// Why the gateway does not start: sentences with remedies.
@@ -63,6 +64,10 @@ pub struct Shared {
     pub rocketchat: Vec<Arc<Status>>,
     /// What the FastAGI server counted.
     pub agi: Arc<agi::Status>,
+    /// The gateway as it was a moment ago.
+    pub seen: Seen,
+    /// Somebody came into a room or left one.
+    pub rooms_changed: Notify,
     state: Mutex<State>,
     pins: Pins,
     cdr: Option<CdrWriter>,
@@ -173,6 +178,8 @@ impl App {
             started: wall_clock().unix,
             rocketchat: service::statuses(config),
             agi: Arc::default(),
+            seen: Seen::new(running.handle.clone()),
+            rooms_changed: Notify::new(),
             state: Mutex::new(State::default()),
             pins,
             cdr,
@@ -279,6 +286,9 @@ impl App {
             let (mut commands, mut records) = (Vec::new(), Vec::new());
             for event in events.drain(..) {
                 records.extend(self.note(&event));
+                if matches!(event, Event::CallJoined(..) | Event::CallEnded(_)) {
+                    self.shared.rooms_changed.notify_one();
+                }
                 if let Event::BrowserAnswered { ticket, answer } = &event {
                     let unwanted = self.shared.guests.answered(*ticket, answer);
                     let reason = EndReason::CallerCancelled;

@@ -15,12 +15,14 @@ pub mod health;
 pub mod ivr;
 pub mod journal;
 pub mod log;
+pub mod meetings;
 pub mod metrics;
 pub mod phone;
 pub mod pin;
 pub mod privacy;
 pub mod rest;
 pub mod rocketchat;
+pub mod seen;
 pub mod wall;
 pub mod web;
 

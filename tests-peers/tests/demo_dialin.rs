@@ -26,7 +26,8 @@ const FOLDER: &str = "WEEBEE_DEMO_FOLDER";
 const WANTED: &str = "WEEBEE_DEMO";
 /// Towards the bridge: aiortc, as bridges do, ignores loopback.
 const ADDRESS: &str = "10.99.0.1";
-const SENTENCE: f64 = 3.4;
+/// Seconds of what is said on the telephone, and of what alice repeats.
+const SENTENCES: [f64; 2] = [3.4, 2.6];
 /// As docs/rocketchat.md promises.
 const REPLY_WITHIN: Duration = Duration::from_secs(2);
 /// Calls of one kind at most: a machine that does other things may disturb one, not each.
@@ -100,8 +101,10 @@ struct Talk {
 impl Stage {
     fn start(world: World) -> Self {
         let folder = world.folder().to_path_buf();
-        let voices = [0, 1]
-            .map(|number| Speech::spoken(&folder, &format!("voice{number}"), number, SENTENCE));
+        let voices = [0, 1].map(|number| {
+            let name = format!("voice{number}");
+            Speech::spoken(&folder, &name, number, SENTENCES[number])
+        });
         let prosody = Prosody::start(&folder);
         let chat = Standin::start(&folder, "8");
         let mut focus = Focus::start(&folder, &folder.join("voice1.wav"));
@@ -227,7 +230,7 @@ impl Stage {
         // Before it is greeting and PIN, and the room lower while words are spoken over it. Alice repeats herself: in twice her
         // sentence there is a whole one.
         let end = on_telephone.seconds();
-        let talked = Searched { from: end - 2.0 * SENTENCE - 0.4, to: end };
+        let talked = Searched { from: end - 2.0 * SENTENCES[1] - 0.4, to: end };
         let on_the_telephone = heard(&on_telephone, talked, &self.voices[1].wav);
         // The file begins with the first packet, which may be a moment after the first of the speech.
         let in_the_meeting = self.focus.heard(&ssrc).and_then(|wav| {

@@ -17,6 +17,7 @@ use crate::config::typed::Log;
 use crate::config::{Config, EXIT_BAD_CONFIG};
 use crate::dial_in::DialIn;
 use crate::log::LogOut;
+use crate::meetings;
 use crate::rest::{self, Guard, Rest};
 use crate::rocketchat::service;
 use crate::web::Web;
@@ -82,6 +83,11 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
             Err(error) => return failed(error),
         }
     }
+    let shared = app.shared();
+    tokio::spawn(async move {
+        let (seen, pins) = (shared.seen.clone(), shared.pins().clone());
+        meetings::run(seen, pins, &shared.rooms_changed).await;
+    });
     if let Some((listener, guard)) = http {
         let pin = said.as_ref().map(|said| (demo::room(), said.pin.clone()));
         let web = Web::new(app.handle(), app.shared(), config, pin);
@@ -89,7 +95,7 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
             tracing::info!(url = format!("{}/room/NAME", browser.url), "browsers may join");
         }
         let shared = app.shared();
-        let dial_in = DialIn::new(config, shared.pins().clone(), Some(app.handle()));
+        let dial_in = DialIn::new(config, shared.pins().clone(), Some(shared.seen.clone()));
         let hooks = hooks.merge(dial_in.map(DialIn::router).unwrap_or_default());
         let rest = Rest::new(app.handle(), shared).with_web(web).with_hooks(hooks);
         tokio::spawn(async move {

@@ -4,6 +4,7 @@
 //! GET /phoneNumberList                             the numbers
 //! GET /conferenceMapper?conference=ROOM@MUC        its PIN, made if need be: {"message", "id": 123456789, "conference"}
 //! GET /conferenceMapper?id=PIN (or cid=)           its room, for a PBX with Authorization: Bearer TOKEN
+//! POST /conferenceMapper                           either, with the same names in a JSON body or a form
 //! ```
 //! The first two are public: browsers ask. So a PIN is given only for rooms that are there or that the configuration
 //! names, so many a minute, and never the other way round. What the client cannot use it shows as `message`.
@@ -19,16 +20,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Query, Request, State};
+use axum::body::Bytes;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::get;
 use gateway_core::base::ids::TrunkId;
 use gateway_core::base::pii::Pii;
-use gateway_core::io::signalling::GatewayHandle;
-use gateway_core::leg::backend::RoomName;
+use gateway_core::gateway::snapshot::GatewaySnapshot;
+use gateway_core::leg::backend::{RoomName, RoomSnapshot};
 use serde::Deserialize;
+use serde_json::Value;
 
 use self::limit::Limit;
 use self::reply::Reply;
@@ -39,6 +42,7 @@ use crate::pin::PinKind;
 use crate::pin::handle::{Checked, PinCheck, Pins};
 use crate::pin::mint::{Issuer, Mint, PinError};
 use crate::rest::{bearer, same};
+use crate::seen::Seen;
 
 /// The two pages.
 #[derive(Clone)]
@@ -49,12 +53,21 @@ pub struct DialIn {
 struct Inner {
     settings: Settings,
     rooms: Rooms,
-    /// Name of the backend, host of its rooms, for each Jitsi.
-    sites: Vec<(String, String)>,
+    sites: Vec<Site>,
     pins: Pins,
     /// Knows which rooms have phones in them.
-    gateway: Option<GatewayHandle>,
+    gateway: Option<Seen>,
     limit: Mutex<Limit>,
+}
+
+/// A Jitsi deployment.
+struct Site {
+    /// Name of its backend.
+    backend: String,
+    /// Host of its rooms.
+    rooms: String,
+    /// Its main host.
+    domain: String,
 }
 
 /// What is asked of `/conferenceMapper`.
@@ -63,14 +76,43 @@ struct Asked {
     conference: Option<String>,
     id: Option<String>,
     cid: Option<String>,
+    /// Instead of `conference`: the room without its host, and the main host.
+    room: Option<String>,
+    domain: Option<String>,
+}
+
+impl Asked {
+    /// A body: JSON, in which digits may be a number, or a form. `None`: something else.
+    fn posted(body: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(body).ok()?;
+        if !text.trim_start().starts_with('{') {
+            let form = format!("/?{}", text.trim()).parse().ok()?;
+            return Query::try_from_uri(&form).ok().map(|Query(asked)| asked);
+        }
+        let body: Value = serde_json::from_str(text).ok()?;
+        let field = |name: &str| match &body[name] {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        Some(Self {
+            conference: field("conference"),
+            id: field("id"),
+            cid: field("cid"),
+            room: field("room"),
+            domain: field("domain"),
+        })
+    }
 }
 
 impl DialIn {
     /// The pages of a gateway whose configuration enables them.
-    pub fn new(config: &Config, pins: Pins, gateway: Option<GatewayHandle>) -> Option<Self> {
+    pub fn new(config: &Config, pins: Pins, gateway: Option<Seen>) -> Option<Self> {
         let settings = config.dial_in.clone()?;
-        let site = |jitsi: &crate::config::jitsi::Jitsi| {
-            (jitsi.name.clone(), jitsi.settings.rooms.clone())
+        let site = |jitsi: &crate::config::jitsi::Jitsi| Site {
+            backend: jitsi.name.clone(),
+            rooms: jitsi.settings.rooms.clone(),
+            domain: jitsi.settings.domain.clone(),
         };
         let sites = config.jitsi.iter().map(site).collect();
         let limit = Mutex::new(Limit::new(settings.per_minute));
@@ -82,7 +124,8 @@ impl DialIn {
     pub fn router(self) -> Router {
         Router::new()
             .route("/phoneNumberList", get(numbers))
-            .route("/conferenceMapper", get(mapper))
+            .route("/conferenceMapper", get(mapper).post(mapper_posted))
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .layer(middleware::from_fn_with_state(self.clone(), allow))
             .with_state(self)
     }
@@ -109,7 +152,7 @@ impl DialIn {
         let host = host.split('/').next()?;
         let room = RoomName::new(&decoded(room)).ok()?;
         let backend = &self.inner.rooms.rules(&room).backend;
-        let is_its = |(name, rooms): &(String, String)| name == backend && rooms == host;
+        let is_its = |site: &Site| site.backend == *backend && site.rooms == host;
         self.inner.sites.iter().any(is_its).then_some(room)
     }
 
@@ -119,8 +162,8 @@ impl DialIn {
             return true;
         }
         if let Some(gateway) = &inner.gateway
-            && let Ok(snapshot) = gateway.snapshot().await
-            && snapshot.calls.iter().any(|call| call.room.as_ref() == Some(room))
+            && let Ok(snapshot) = gateway.look().await
+            && has_phone(&snapshot, &inner.rooms.rules(room).backend, room)
         {
             return true;
         }
@@ -153,9 +196,37 @@ impl DialIn {
     /// The address of a room as the client would write it.
     fn address(&self, room: &RoomName) -> String {
         let backend = &self.inner.rooms.rules(room).backend;
-        let host =
-            self.inner.sites.iter().find(|(name, _)| name == backend).map(|(_, rooms)| rooms);
-        host.map_or_else(|| room.as_str().to_owned(), |host| format!("{}@{host}", room.as_str()))
+        let site = self.inner.sites.iter().find(|site| site.backend == *backend);
+        site.map_or_else(
+            || room.as_str().to_owned(),
+            |site| format!("{}@{}", room.as_str(), site.rooms),
+        )
+    }
+
+    /// What `room` and `domain` stand for.
+    fn conference(&self, room: &str, domain: &str) -> String {
+        let is_its = |site: &&Site| site.domain.eq_ignore_ascii_case(domain);
+        let host = self.inner.sites.iter().find(is_its).map_or(domain, |site| &site.rooms);
+        format!("{room}@{host}")
+    }
+
+    async fn answer(&self, from: IpAddr, headers: &HeaderMap, asked: Asked) -> Reply {
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let digits = given(asked.id).or(given(asked.cid));
+        let in_parts = given(asked.room).zip(given(asked.domain));
+        let in_parts = in_parts.map(|(room, domain)| self.conference(&room, &domain));
+        match (given(asked.conference).or(in_parts), digits) {
+            (None, None) => Reply::nothing_asked(),
+            (_, Some(digits)) => {
+                let token = self.inner.settings.token.as_ref();
+                let is_known = token.is_some_and(|token| {
+                    bearer(headers).is_some_and(|given| same(given, token.reveal()))
+                });
+                if is_known { self.room_of(&digits).await } else { Reply::needs_token() }
+            }
+            (Some(_), None) if self.is_too_much(from) => Reply::too_many(),
+            (Some(conference), None) => self.pin_of(&conference).await,
+        }
     }
 
     fn is_too_much(&self, from: IpAddr) -> bool {
@@ -175,21 +246,26 @@ async fn mapper(
     headers: HeaderMap,
     Query(asked): Query<Asked>,
 ) -> Response {
-    let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-    let digits = given(asked.id).or(given(asked.cid));
-    let reply = match (given(asked.conference), digits) {
-        (None, None) => Reply::nothing_asked(),
-        (_, Some(digits)) => {
-            let token = pages.inner.settings.token.as_ref();
-            let is_known = token.is_some_and(|token| {
-                bearer(&headers).is_some_and(|given| same(given, token.reveal()))
-            });
-            if is_known { pages.room_of(&digits).await } else { Reply::needs_token() }
-        }
-        (Some(_), None) if pages.is_too_much(client(peer, &headers)) => Reply::too_many(),
-        (Some(conference), None) => pages.pin_of(&conference).await,
+    pages.answer(client(peer, &headers), &headers, asked).await.into_response()
+}
+
+/// The same by a body, as programs ask.
+async fn mapper_posted(
+    State(pages): State<DialIn>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let asked = Asked::posted(&body).unwrap_or_default();
+    pages.answer(client(peer, &headers), &headers, asked).await.into_response()
+}
+
+/// Whether one of our phones is in this very room: a room of the same name elsewhere is another.
+fn has_phone(snapshot: &GatewaySnapshot, backend: &str, room: &RoomName) -> bool {
+    let is_it = |(name, seen): &(String, RoomSnapshot)| {
+        name == backend && seen.name == *room && !seen.members.is_empty()
     };
-    reply.into_response()
+    snapshot.rooms.iter().any(is_it)
 }
 
 /// Pages of other hosts that may ask are told so (CORS).
@@ -235,3 +311,6 @@ fn decoded(room: &str) -> String {
     }
     String::from_utf8(bytes).unwrap_or_else(|_| room.to_owned())
 }
+
+/// Of a question by POST.
+const BODY_BYTES_MAX: usize = 4 * 1024;

@@ -67,6 +67,15 @@ fn pages(folder: &Path, text: &str) -> DialIn {
 
 /// One question, over a socket: status, the page that may read the answer, the answer.
 async fn ask(pages: &DialIn, path: &str, headers: &[(&str, &str)]) -> (u16, Option<String>, Value) {
+    send(pages, &format!("GET {path}"), headers, "").await
+}
+
+async fn send(
+    pages: &DialIn,
+    what: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, Option<String>, Value) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let router = pages.clone().router().into_make_service_with_connect_info::<SocketAddr>();
@@ -74,8 +83,10 @@ async fn ask(pages: &DialIn, path: &str, headers: &[(&str, &str)]) -> (u16, Opti
     let mut stream = TcpStream::connect(address).await.expect("reached");
     let headers: String =
         headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let request =
-        format!("GET {path} HTTP/1.1\r\nHost: meet.test\r\nConnection: close\r\n{headers}\r\n");
+    let length = body.len();
+    let request = format!(
+        "{what} HTTP/1.1\r\nHost: meet.test\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("an answer");
@@ -180,6 +191,73 @@ async fn a_room_has_one_pin_and_the_pbx_learns_the_room_from_it() {
         ask(&pages, &format!("/conferenceMapper?id={wrong}"), &[("authorization", &bearer)]).await;
     assert_eq!((status, &none["conference"]), (200, &json!(false)));
     assert!(pin_of_the_client(&none).is_err());
+}
+
+#[tokio::test]
+async fn programs_may_ask_by_a_body() {
+    let pages = pages(&folder("posted"), CONFIG);
+    let by_page = mapped(&pages, "board-weekly@conference.meet.test").await;
+    let pin = pin_of_the_client(&by_page).expect("a PIN");
+    let bearer = format!("Bearer {TOKEN}");
+    for (body, conference) in [
+        ("{\"conference\":\"Board-Weekly@conference.meet.test\"}", "Board-Weekly"),
+        ("{\"room\":\"board-weekly\",\"domain\":\"meet.test\"}", "board-weekly"),
+        ("{\"room\":\"board-weekly\",\"domain\":\"conference.meet.test\"}", "board-weekly"),
+        ("conference=board-weekly%40conference.meet.test", "board-weekly"),
+        ("room=board-weekly&domain=meet.test\n", "board-weekly"),
+    ] {
+        let (status, _, answer) = send(&pages, "POST /conferenceMapper", &[], body).await;
+        assert_eq!((status, pin_of_the_client(&answer)), (200, Ok(pin.clone())), "{body}");
+        assert_eq!(answer["conference"], format!("{conference}@conference.meet.test"), "{body}");
+    }
+    for body in [format!("{{\"id\":{pin}}}"), format!("{{\"cid\":\"{pin}\"}}"), format!("id={pin}")]
+    {
+        let (status, ..) = send(&pages, "POST /conferenceMapper", &[], &body).await;
+        assert_eq!(status, 401, "{body}");
+        let token = [("authorization", bearer.as_str())];
+        let (status, _, answer) = send(&pages, "POST /conferenceMapper", &token, &body).await;
+        assert_eq!(status, 200, "{body}");
+        assert_eq!(answer["conference"], "board-weekly@conference.meet.test", "{body}");
+    }
+    for nonsense in ["", "{", "[]", "{}", "{\"conference\":[1]}", "room=board-weekly", "\u{7}"] {
+        let (status, ..) = send(&pages, "POST /conferenceMapper", &[], nonsense).await;
+        assert_eq!(status, 400, "{nonsense}");
+    }
+    let big = format!("{{\"conference\":\"{}\"}}", "a".repeat(5_000));
+    assert_eq!(send(&pages, "POST /conferenceMapper", &[], &big).await.0, 413);
+}
+
+#[test]
+fn a_room_of_the_same_name_elsewhere_is_another() {
+    use gateway_core::base::ids::{CallKey, LegKey, RoomKey};
+    use gateway_core::leg::backend::{MemberSnapshot, Role};
+    let room = |name: &str| RoomName::new(name).expect("a name");
+    let member = MemberSnapshot {
+        leg: LegKey::conference(CallKey::default()),
+        role: Role::Guest,
+        label: Pii::new("Phone".to_owned()),
+        waiting: false,
+        muted: false,
+        speaking: false,
+        hand_raised: false,
+    };
+    let seen = |name: &str, members| RoomSnapshot { name: room(name), room: RoomKey(1), members };
+    let rooms = vec![
+        ("room".to_owned(), seen("tea", vec![member.clone()])),
+        ("jitsi".to_owned(), seen("milk", vec![member])),
+        ("jitsi".to_owned(), seen("empty", Vec::new())),
+    ];
+    let snapshot = GatewaySnapshot {
+        calls: Vec::new(),
+        rooms,
+        dialogs: 0,
+        ports_used: 0,
+        ports_resting: 0,
+        draining: false,
+    };
+    let is_there = |backend: &str, name: &str| has_phone(&snapshot, backend, &room(name));
+    assert!(is_there("jitsi", "milk") && is_there("room", "tea"));
+    assert!(!is_there("jitsi", "tea") && !is_there("room", "milk") && !is_there("jitsi", "empty"));
 }
 
 #[tokio::test]

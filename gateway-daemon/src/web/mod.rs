@@ -17,7 +17,7 @@ pub mod link;
 mod page;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -40,7 +40,6 @@ use gateway_core::leg::end_reason::EndReason;
 use gateway_core::media::clip::Language;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
 
 use self::answer::{Refusal, refuse};
 use self::guests::Found;
@@ -57,12 +56,7 @@ pub struct Web {
     handle: GatewayHandle,
     shared: Arc<Shared>,
     rules: Arc<Rules>,
-    /// The gateway as it was a moment ago: many pages ask often.
-    seen: Arc<Mutex<Seen>>,
 }
-
-/// When it was seen, and how it was.
-type Seen = Option<(Instant, Arc<GatewaySnapshot>)>;
 
 /// What does not change.
 struct Rules {
@@ -86,7 +80,7 @@ impl Web {
         let is_loopback = config.http.listen.is_some_and(|address| address.ip().is_loopback());
         let this_host_only = is_loopback && browser.url.starts_with("http://");
         let rules = Rules { policy: Policy::new(config), browser, this_host_only, demo_pin };
-        Some(Self { handle, shared, rules: Arc::new(rules), seen: Arc::default() })
+        Some(Self { handle, shared, rules: Arc::new(rules) })
     }
 
     /// Its routes.
@@ -102,22 +96,13 @@ impl Web {
             .with_state(self)
     }
 
-    /// The gateway, at most [`SEEN_FOR`] old, and not older than this call.
+    /// The gateway as it was a moment ago, and not before this call.
     async fn look(&self, call: Option<CallKey>) -> Result<Arc<GatewaySnapshot>, Response> {
-        let has = |snapshot: &GatewaySnapshot| {
-            call.is_none_or(|call| snapshot.calls.iter().any(|other| other.call == call))
+        let is_too_old = |snapshot: &GatewaySnapshot| {
+            call.is_some_and(|call| snapshot.calls.iter().all(|other| other.call != call))
         };
-        let mut seen = self.seen.lock().await;
-        if let Some((at, snapshot)) = &*seen
-            && at.elapsed() < SEEN_FOR
-            && has(snapshot)
-        {
-            return Ok(Arc::clone(snapshot));
-        }
-        let snapshot = self.handle.snapshot().await.map_err(|_| refuse(Refusal::Stopped))?;
-        let snapshot = Arc::new(snapshot);
-        *seen = Some((Instant::now(), Arc::clone(&snapshot)));
-        Ok(snapshot)
+        let seen = self.shared.seen.look_unless(is_too_old).await;
+        seen.map_err(|_| refuse(Refusal::Stopped))
     }
 
     /// What the page shows of a room.
@@ -315,8 +300,6 @@ fn room_of<'a>(snapshot: &'a GatewaySnapshot, name: &RoomName) -> Option<&'a Roo
     own.map(|(_, room)| room).find(|room| room.name == *name)
 }
 
-/// Pages ask twice a second; a lamp that lights a quarter of a second late is not seen to be late.
-const SEEN_FOR: Duration = Duration::from_millis(200);
 /// Ports are opened and the answer is written in a millisecond.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const NAME_CHARS_MAX: usize = 40;
