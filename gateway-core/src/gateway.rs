@@ -361,6 +361,10 @@ impl Gateway {
                 };
                 self.tell(call, mute).map(|()| None)
             }
+            Command::Move { call, route } => {
+                self.tell(call, |machine| machine.move_to(at, route)).map(|()| None)
+            }
+            Command::Admit(call) => self.tell(call, |machine| machine.admit(at)).map(|()| None),
             Command::SendKeys { call, keys } => {
                 let type_them = |machine: &mut Call| {
                     machine.type_keys(&keys);

@@ -2,9 +2,9 @@
 
 mod world;
 
-use gateway_core::call::CallDirection;
+use gateway_core::call::{CallDirection, Route};
 use gateway_core::gateway::{Command, Event};
-use gateway_core::leg::backend::{BeforeHost, Role, RoomPolicy};
+use gateway_core::leg::backend::{BeforeHost, Role, RoomName, RoomPolicy};
 use gateway_core::leg::end_reason::EndReason;
 use gateway_core::media::clip::ClipLibrary;
 
@@ -463,4 +463,120 @@ fn the_same_world_twice_sends_the_same_bytes() {
         w.transcript
     };
     assert_eq!(run(), run());
+}
+
+/// A phone calls in and is sent into a room by name.
+fn call_into(w: &mut World, phone: usize, room: &str, policy: RoomPolicy) {
+    let owner = w.owner.take();
+    w.call_in(phone);
+    let call = *w.calls().last().expect("a call");
+    let route = route_into(w, room, policy);
+    w.command(Command::Route { call, route });
+    w.owner = owner;
+}
+
+fn route_into(w: &World, room: &str, policy: RoomPolicy) -> Box<Route> {
+    let room = RoomName::new(room).expect("a name");
+    Box::new(Route { room, policy, ..*w.route_of(&Owner::default()) })
+}
+
+#[test]
+fn a_caller_is_moved_with_words_and_his_phone_notices_nothing_but_other_voices() {
+    let mut w = world_with_voice();
+    let (one, two, three) = (w.phone(500.0), w.phone(1_250.0), w.phone(800.0));
+    call_into(&mut w, one, "tea", RoomPolicy::default());
+    call_into(&mut w, two, "tea", RoomPolicy::default());
+    call_into(&mut w, three, "coffee", RoomPolicy::default());
+    w.run_for(secs(6));
+    assert!(w.phones[one].share_of(1_250.0, secs(1)) > 0.9, "one and two talk");
+    let (call, said) = (w.calls()[1], w.phones[two].received.len());
+    w.type_keys(two, "*9");
+    let route = route_into(&w, "coffee", RoomPolicy::default());
+    w.phones[two].listen_anew();
+    w.command(Command::Move { call, route });
+    w.run_for(secs(1));
+    assert!(w.phones[two].loudness(secs(1)) > 300.0, "words");
+    assert!(w.phones[two].share_of(800.0, secs(1)) < 0.9, "words, not only voices");
+    w.run_for(secs(6));
+    for (ear, theirs, gone) in [(two, 800.0, 500.0), (three, 1_250.0, 500.0)] {
+        assert!(w.phones[ear].share_of(theirs, secs(1)) > 0.9, "{ear} hears the new room");
+        assert!(w.phones[ear].share_of(gone, secs(1)) < 0.001, "{ear} hears nobody else");
+    }
+    assert!(w.phones[one].share_of(1_250.0, secs(1)) < 0.01, "he is out of the old room");
+    assert_eq!((w.states(), w.phones[two].received.len()), (vec!["Joined"; 3], said));
+    let snapshot = w.gateway.snapshot(w.now);
+    let hands = snapshot.calls.iter().filter(|call| call.hand_raised).count();
+    assert_eq!((snapshot.rooms.len(), hands), (2, 0));
+    let of_two = |event: &Event| match event {
+        Event::CallJoined(key, room) if *key == call => Some(("in", room.as_str().to_owned())),
+        Event::CallLeft(key, room) if *key == call => Some(("out", room.as_str().to_owned())),
+        _ => None,
+    };
+    let told: Vec<_> = w.events.iter().filter_map(of_two).collect();
+    let told: Vec<_> = told.iter().map(|(what, room)| (*what, room.as_str())).collect();
+    assert_eq!(told, [("in", "tea"), ("out", "tea"), ("in", "coffee")]);
+    for phone in [one, two, three] {
+        w.hang_up(phone);
+    }
+    w.run_for(secs(1));
+    let record = w.records.iter().find(|record| record.call == call).expect("a record");
+    assert_eq!(record.room.as_ref().map(|room| room.as_str()), Some("coffee"));
+    w.expect_empty();
+}
+
+#[test]
+fn who_is_muted_stays_muted_in_the_next_room() {
+    let mut w = World::new();
+    let (one, two) = (w.phone(500.0), w.phone(1_250.0));
+    call_into(&mut w, one, "tea", RoomPolicy::default());
+    call_into(&mut w, two, "coffee", RoomPolicy::default());
+    let call = w.calls()[0];
+    w.command(Command::Mute { call, muted: true });
+    let route = route_into(&w, "coffee", RoomPolicy::default());
+    w.command(Command::Move { call, route });
+    w.run_for(secs(3));
+    assert!(w.phones[one].share_of(1_250.0, secs(1)) > 0.9);
+    assert!(w.phones[two].share_of(500.0, secs(1)) < 0.001);
+    let room = w.gateway.snapshot(w.now).rooms.remove(0).1;
+    assert_eq!(room.members.iter().map(|it| it.muted).collect::<Vec<_>>(), [false, true]);
+    w.command(Command::Mute { call, muted: false });
+    w.run_for(secs(2));
+    assert!(w.phones[two].share_of(500.0, secs(1)) > 0.9);
+}
+
+#[test]
+fn a_room_that_is_full_sends_him_back_to_where_he_was() {
+    let mut w = World::new();
+    let (one, two, three) = (w.phone(500.0), w.phone(1_250.0), w.phone(800.0));
+    let small = RoomPolicy { members_max: 1, ..RoomPolicy::default() };
+    call_into(&mut w, one, "tea", RoomPolicy::default());
+    call_into(&mut w, two, "tea", RoomPolicy::default());
+    call_into(&mut w, three, "coffee", small);
+    let (call, route) = (w.calls()[1], route_into(&w, "coffee", small));
+    w.command(Command::Move { call, route });
+    w.run_for(secs(3));
+    assert_eq!(w.states(), ["Joined"; 3]);
+    assert!(w.phones[one].share_of(1_250.0, secs(1)) > 0.9, "back in the old room");
+    assert!(w.phones[three].share_of(1_250.0, secs(1)) < 0.001);
+}
+
+#[test]
+fn who_is_in_no_room_is_not_moved_and_who_waits_is_let_in_by_hand() {
+    let mut w = World::new();
+    let (one, two) = (w.phone(500.0), w.phone(0.0));
+    w.call_in(two);
+    let (asked, route) = (w.only_call(), route_into(&w, "tea", RoomPolicy::default()));
+    let refused = w.gateway.command(w.now, Command::Move { call: asked, route });
+    assert!(refused.is_err(), "he is being asked for his PIN");
+    assert!(w.gateway.command(w.now, Command::Admit(asked)).is_err());
+    let hold = RoomPolicy { before_host: BeforeHost::Hold, ..RoomPolicy::default() };
+    call_into(&mut w, one, "board", hold);
+    w.run_for(secs(2));
+    assert_eq!(w.states(), ["Asking", "Joining"]);
+    let call = w.calls()[1];
+    w.command(Command::Admit(call));
+    w.run_for(secs(1));
+    assert_eq!(w.states(), ["Asking", "Joined"]);
+    w.command(Command::Admit(call));
+    assert_eq!(w.states(), ["Asking", "Joined"], "once is enough");
 }

@@ -377,7 +377,8 @@ impl App {
                 tracing::info!(%call, trunk, %caller, call_id = facts.call_id, "call came in");
             }
             Event::CallAnswered(call) => tracing::info!(%call, "answered"),
-            Event::CallJoined(call) => tracing::info!(%call, "joined"),
+            Event::CallJoined(call, _) => tracing::info!(%call, "joined"),
+            Event::CallLeft(call, _) => tracing::info!(%call, "moves to another room"),
             Event::TrunkState(trunk, round_trip) => {
                 self.shared.state().stats.trunk_state(*trunk, *round_trip);
                 let trunk = self.trunk(*trunk);

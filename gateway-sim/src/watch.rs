@@ -144,7 +144,7 @@ impl Watch {
                     seen.answered = Some(at);
                 }
             }
-            Event::CallJoined(call) => {
+            Event::CallJoined(call, _) => {
                 if let Some(seen) = self.calls.get_mut(call) {
                     seen.joined = Some(at);
                 }

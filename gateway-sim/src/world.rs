@@ -416,7 +416,8 @@ fn headline(event: &Event) -> Option<String> {
             format!("{call} typed {} digits: {end:?}", digits.reveal().len())
         }
         Event::CallAnswered(call) => format!("{call} is answered"),
-        Event::CallJoined(call) => format!("{call} is in the room"),
+        Event::CallJoined(call, _) => format!("{call} is in the room"),
+        Event::CallLeft(call, _) => format!("{call} goes to another room"),
         Event::CallMuted(call, muted) => format!("{call} muted: {muted}"),
         Event::HandRaised(call, raised) => format!("{call} hand: {raised}"),
         Event::CallEnded(record) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::base::ids::{CallKey, QuestionId, TrunkId};
 use crate::base::pii::Pii;
 use crate::call::{AnswerEnd, CallRecord, Digits, Question, Route};
+use crate::leg::backend::RoomName;
 use crate::leg::browser::offer::BrowserOffer;
 use crate::leg::end_reason::EndReason;
 use crate::media::clip::Language;
@@ -45,8 +46,10 @@ pub enum Event {
     },
     /// The call was answered (200 sent, or received for calls of ours).
     CallAnswered(CallKey),
-    /// The caller is in the room.
-    CallJoined(CallKey),
+    /// The caller is in this room.
+    CallJoined(CallKey, RoomName),
+    /// The caller is out of this room and on his way into another ([`Command::Move`]); his call goes on.
+    CallLeft(CallKey, RoomName),
     /// The caller muted (or unmuted) himself.
     CallMuted(CallKey, bool),
     /// The caller raised or lowered his hand.
@@ -126,6 +129,17 @@ pub enum Command {
         /// True: nothing of his goes into the room.
         muted: bool,
     },
+    /// Take a caller who is in a room, or on his way, into another one. He hears words; his phone's leg stays as it is.
+    /// Refused there at once (full, no host), he goes back to where he was; refused later, the call ends with words.
+    /// Note and longest call stay as they were where the new route does not say them.
+    Move {
+        /// The call.
+        call: CallKey,
+        /// Where to.
+        route: Box<Route>,
+    },
+    /// Let in a caller who waits for the host of an embedded room. Elsewhere a lobby is its moderators'.
+    Admit(CallKey),
     /// Type keys into a call that is answered: telephone events where the far side takes them, tones where it does not.
     SendKeys {
         /// The call.

@@ -209,6 +209,10 @@ pub struct Call {
     pub(super) swallow_hash: bool,
     pub(super) language: Language,
     pub(super) route: Option<Box<Route>>,
+    /// Where he was before he was moved, until he is where he should be.
+    pub(super) came_from: Option<Box<Route>>,
+    /// The old seat is being left for a new one.
+    pub(super) is_moving: bool,
     pub(super) keys_to_send: Option<(Duration, Digits)>,
     pub(super) is_quiet: bool,
     /// The caller can hear us.
@@ -257,6 +261,8 @@ impl Call {
             swallow_hash: false,
             language: Language::default(),
             route: None,
+            came_from: None,
+            is_moving: false,
             keys_to_send: None,
             is_quiet: false,
             is_audible: false,
@@ -340,6 +346,7 @@ impl Call {
             state: self.stage.name(),
             room: self.route.as_ref().map(|route| route.room.clone()),
             note: self.route.as_ref().and_then(|route| route.note.clone()),
+            language: self.language,
             started: self.story.started,
             answered_for: self.story.answered.map(ago),
             joined_for: self.story.joined.map(ago),

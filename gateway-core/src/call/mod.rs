@@ -7,6 +7,7 @@ pub mod event;
 pub mod keys;
 mod line;
 pub mod machine;
+mod moving;
 pub mod snapshot;
 pub mod sound;
 pub mod story;

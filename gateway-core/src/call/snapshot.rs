@@ -8,6 +8,7 @@ use crate::base::time::WallClock;
 use crate::call::CallDirection;
 use crate::leg::backend::RoomName;
 use crate::leg::end_reason::EndReason;
+use crate::media::clip::Language;
 use crate::media::codec::CodecKind;
 use crate::media::quality::LegReport;
 
@@ -34,6 +35,8 @@ pub struct CallSnapshot {
     pub room: Option<RoomName>,
     /// Note of the route.
     pub note: Option<String>,
+    /// Language of the words to this caller.
+    pub language: Language,
     /// When it started.
     pub started: WallClock,
     /// How long it is answered.

@@ -200,6 +200,9 @@ impl Call {
     /// There is no seat.
     pub fn seat_refused(&mut self, at: Moment, refused: JoinRefused) {
         self.seat = None;
+        if self.goes_back() {
+            return self.drain(at);
+        }
         let reason = match refused {
             JoinRefused::Full => EndReason::RoomFull,
             JoinRefused::NotLive => EndReason::HostNeverCame,
@@ -311,10 +314,14 @@ impl Call {
         }
         // Music and words of a wait on the way in end here.
         self.sound.set_music(false);
-        self.story.joined = Some(at);
+        self.story.joined.get_or_insert(at);
         self.members = facts.members;
         self.enter(Stage::Joined, "joined");
-        self.outputs.push_back(CallOutput::Event(Event::CallJoined(self.key)));
+        if let Some(route) = &self.route {
+            let joined = Event::CallJoined(self.key, route.room.clone());
+            self.outputs.push_back(CallOutput::Event(joined));
+        }
+        self.settled();
         if self.is_held || self.is_muted {
             self.media(ToMedia::Mute { call: self.key, muted: true });
         }
@@ -365,7 +372,9 @@ impl Call {
     /// The backend put us out.
     pub(super) fn left_room(&mut self, at: Moment, reason: EndReason) {
         self.seat = None;
-        self.end(at, reason);
+        if !self.has_left_for_another() {
+            self.end(at, reason);
+        }
     }
 
     pub(super) fn play_done(&mut self, at: Moment, token: PlayToken) {

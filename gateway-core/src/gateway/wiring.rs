@@ -182,6 +182,10 @@ impl Gateway {
     fn open_leg(&mut self, now: Instant, key: CallKey, wish: SeatWish) {
         let SeatWish { backend, request, rng } = wish;
         let at = self.moment(now);
+        // Of a room he was in before.
+        for socket in 0..2 {
+            self.close_conference_port(now, key, socket);
+        }
         let Some(place) = self.calls.get_mut(key) else { return };
         let found = self.backends.iter_mut().position(|(name, _)| *name == backend);
         let result = match found {

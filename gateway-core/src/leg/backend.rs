@@ -299,6 +299,8 @@ pub enum LegCommand {
     RaiseHand(bool),
     /// The phone may send these codecs from now on, and hears the first: a new media half is wanted.
     Codecs(Vec<CodecKind>),
+    /// Let in a caller who waits for the host. Nothing where others decide about that.
+    Admit,
     /// The caller's answer to [`JoinStep::PasswordNeeded`]. Empty: none was typed.
     Password(Pii<String>),
 }

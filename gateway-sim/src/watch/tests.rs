@@ -1,6 +1,7 @@
 //! A checker that cannot turn red proves nothing: each is shown what it must not let pass.
 
 use gateway_core::base::pii::Pii;
+use gateway_core::leg::backend::RoomName;
 use gateway_core::sip::endpoint::InviteFacts;
 
 use super::*;
@@ -21,10 +22,14 @@ fn two_in_a_room() -> (Watch, Vec<Phone>) {
         let event = Event::RouteNeeded { call, trunk: Default::default(), facts };
         watch.event(seconds(0), &event, |_| Some(index));
         watch.event(seconds(0), &Event::CallAnswered(call), |_| None);
-        watch.event(seconds(1), &Event::CallJoined(call), |_| None);
+        watch.event(seconds(1), &Event::CallJoined(call, room()), |_| None);
         watch.calls.get_mut(&call).expect("just announced").ended.push(seconds(20));
     }
     (watch, phones)
+}
+
+fn room() -> RoomName {
+    RoomName::new("tea").expect("a name")
 }
 
 fn call(index: usize) -> CallKey {

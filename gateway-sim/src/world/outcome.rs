@@ -84,7 +84,7 @@ impl World {
     pub(super) fn note_event(&mut self, event: &Event) {
         let (call, told): (CallKey, Told) = match event {
             Event::CallAnswered(call) => (*call, Told::Answered),
-            Event::CallJoined(call) => (*call, Told::Joined),
+            Event::CallJoined(call, _) => (*call, Told::Joined),
             Event::CallEnded(record) => (record.call, Told::Ended(record.reason.row().label)),
             _ => return,
         };

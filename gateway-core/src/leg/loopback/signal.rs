@@ -81,7 +81,10 @@ impl Backend for Loopback {
                 self.outputs.push_back(BackendOutput::Media(leg, detach));
                 self.attach(leg, room, &codecs);
             }
-            LegCommand::Mute(_) | LegCommand::RaiseHand(_) | LegCommand::Password(_) => {}
+            LegCommand::Mute(_)
+            | LegCommand::RaiseHand(_)
+            | LegCommand::Admit
+            | LegCommand::Password(_) => {}
         }
     }
 

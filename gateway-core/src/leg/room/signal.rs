@@ -89,6 +89,16 @@ impl Rooms {
         self.tell_others(name, leg, MemberChange::Entered);
     }
 
+    /// Somebody who may says that this one need not wait for the host.
+    fn admit_by_hand(&mut self, now: Instant, leg: LegKey) {
+        if self.member_mut(leg).is_some_and(|member| member.waits_until.is_some())
+            && let Some(name) = self.legs.get(&leg).cloned()
+        {
+            self.outputs.push_back(BackendOutput::Progress(leg, JoinStep::Admitted));
+            self.admit(now, &name, leg);
+        }
+    }
+
     /// The host is there: everybody who waits comes in.
     fn open(&mut self, now: Instant, name: &RoomName) {
         let Some(room) = self.rooms.get_mut(name) else { return };
@@ -218,7 +228,7 @@ impl Backend for Rooms {
         }
     }
 
-    fn command(&mut self, _now: Instant, leg: LegKey, command: LegCommand) {
+    fn command(&mut self, now: Instant, leg: LegKey, command: LegCommand) {
         match command {
             LegCommand::Leave(reason) => self.leave(leg, reason),
             LegCommand::Mute(muted) => {
@@ -232,6 +242,7 @@ impl Backend for Rooms {
                 }
             }
             LegCommand::Codecs(codecs) => self.change_codecs(leg, codecs),
+            LegCommand::Admit => self.admit_by_hand(now, leg),
             // It never asks for one.
             LegCommand::Password(_) => {}
         }

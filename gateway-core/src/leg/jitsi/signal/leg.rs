@@ -334,6 +334,8 @@ impl Leg {
             LegCommand::Codecs(codecs) => {
                 self.session.command(now, SessionCommand::Codecs(codecs));
             }
+            // Its lobby is opened by a moderator of the meeting.
+            LegCommand::Admit => {}
             LegCommand::Password(password) => self.password_typed(now, password),
         }
         self.drain(now);
