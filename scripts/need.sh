@@ -11,6 +11,9 @@ need cc "gcc libc6-dev"
 need ar binutils
 need cmake cmake
 need make make
+# Tests run the commands of the docs.
+need curl curl
+need openssl openssl
 # A compiler without the C library's headers builds nothing.
 if command -v cc >/dev/null 2>&1 && ! printf '#include <stdio.h>\nint main(void){return 0;}\n' |
     cc -x c -o /dev/null - >/dev/null 2>&1; then

@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 pub mod agi;
+pub mod api;
 pub mod app;
 pub mod cdr;
 pub mod check;

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::demo::{self, Demo};
 use super::{failed, load};
 use crate::agi::Agi;
+use crate::api::Api;
 use crate::app::App;
 use crate::config::typed::Log;
 use crate::config::{Config, EXIT_BAD_CONFIG};
@@ -97,6 +98,8 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
         let shared = app.shared();
         let dial_in = DialIn::new(config, shared.pins().clone(), Some(shared.seen.clone()));
         let hooks = hooks.merge(dial_in.map(DialIn::router).unwrap_or_default());
+        let api = Api::new(config, app.handle(), app.shared());
+        let hooks = hooks.merge(api.map(Api::router).unwrap_or_default());
         let rest = Rest::new(app.handle(), shared).with_web(web).with_hooks(hooks);
         tokio::spawn(async move {
             if let Err(error) = rest.serve(listener, guard).await {

@@ -6,6 +6,7 @@
 //! instead, before any socket opens. Relative paths in the file are relative to the file's folder.
 
 pub mod agi;
+pub mod api;
 pub mod audit;
 pub mod browser;
 pub mod dial_in;

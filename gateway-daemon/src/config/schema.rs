@@ -3,6 +3,7 @@
 //! A knob exists because two people need two values; each says what gets better and worse at its ends.
 
 use super::agi::AGI;
+use super::api::API;
 use super::audit::AUDIT;
 use super::browser::BROWSER;
 use super::dial_in::{DIAL_IN, DIAL_IN_NUMBER};
@@ -123,6 +124,7 @@ pub const SECTIONS: &[SectionDecl] = &[
     ROCKETCHAT,
     PROMPTS,
     HTTP,
+    API,
     BROWSER,
     DIAL_IN,
     DIAL_IN_NUMBER,

@@ -12,6 +12,7 @@ use gateway_core::sip::trunk::{ListenerConfig, UnknownSource};
 
 use super::Mistakes;
 use super::agi::Agi;
+use super::api::Api;
 use super::audit::Audit;
 use super::browser::Browser;
 use super::dial_in::DialIn;
@@ -51,6 +52,8 @@ pub struct Config {
     pub prompts: Prompts,
     /// `[http]`.
     pub http: Http,
+    /// `[api]`, where a token is given.
+    pub api: Option<Api>,
     /// `[browser]`, where it is enabled.
     pub browser: Option<Browser>,
     /// `[dial_in]`, where it is enabled.
@@ -182,6 +185,7 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
     let pin = judge.pin(raw.one("pin"));
     let rooms = judge.rooms(raw);
     let http = judge.http(raw.one("http"));
+    let api = judge.api(raw);
     let browser = judge.browser(raw);
     let dial_in = judge.dial_in(raw);
     let agi = judge.agi(raw);
@@ -202,6 +206,7 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
         rocketchat: rocketchat?,
         prompts,
         http: http?,
+        api: api?,
         browser: browser?,
         dial_in: dial_in?,
         agi: agi?,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// Counts of the minute.
 #[derive(Debug)]
-pub(super) struct Limit {
+pub(crate) struct Limit {
     per_minute: u32,
     since: Option<Instant>,
     by_client: BTreeMap<IpAddr, u32>,
@@ -14,12 +14,12 @@ pub(super) struct Limit {
 }
 
 impl Limit {
-    pub(super) fn new(per_minute: u32) -> Self {
+    pub(crate) fn new(per_minute: u32) -> Self {
         Self { per_minute, since: None, by_client: BTreeMap::new(), all: 0 }
     }
 
     /// Counts a question; false: one too many.
-    pub(super) fn take(&mut self, now: Instant, from: IpAddr) -> bool {
+    pub(crate) fn take(&mut self, now: Instant, from: IpAddr) -> bool {
         if self.since.is_none_or(|since| now.saturating_duration_since(since) >= MINUTE) {
             self.since = Some(now);
             self.by_client.clear();

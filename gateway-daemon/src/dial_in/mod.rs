@@ -9,7 +9,7 @@
 //! The first two are public: browsers ask. So a PIN is given only for rooms that are there or that the configuration
 //! names, so many a minute, and never the other way round. What the client cannot use it shows as `message`.
 
-mod limit;
+pub(crate) mod limit;
 mod reply;
 mod room_size;
 #[cfg(test)]
@@ -284,8 +284,9 @@ async fn allow(State(pages): State<DialIn>, request: Request, next: Next) -> Res
     response
 }
 
-/// Whose question it is. A proxy on this host names him last in `X-Forwarded-For`; nobody else is believed.
-fn client(peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
+/// Whose question it is, here and at other doors. A proxy on this host names him last in `X-Forwarded-For`; nobody else is
+/// believed.
+pub(crate) fn client(peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
     let peer = peer.ip().to_canonical();
     let named = headers.get_all("x-forwarded-for").iter().next_back();
     let named = named.and_then(|text| text.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
