@@ -12,13 +12,7 @@ if [ "$(sed -n 3p "$stamp" 2>/dev/null || true)" = "$wanted" ]; then
     say "rocketchat oracles: all there"
     exit 0
 fi
-if ! command -v npm >/dev/null || ! command -v node >/dev/null; then
-    need_root
-    need_debian
-    step "$PEERS_DIR/log/rocketchat-update.log" "reading the package lists (is a mirror reachable?)" apt-get update -q
-    step "$PEERS_DIR/log/rocketchat-apt.log" "installing nodejs and npm" \
-        apt-get install -q -y --no-install-recommends nodejs npm
-fi
+need_node
 with_lock
 rm -rf "$home"
 mkdir -p "$home"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Brings every real peer onto a Debian 12 machine: host packages, aiortc, the bridge's transport libraries, Rocket.Chat's
-# validators, then both Asterisk chroots side by side.
+# validators and Apps-Engine, then both Asterisk chroots side by side.
 # Repeatable and quick when everything is cached. WEEBEE_PEERS_DIR moves the cache (default /var/cache/weebee-peers).
 here="$(dirname "$0")"
 . "$here/lib.sh"
@@ -10,6 +10,7 @@ sh "$here/install-webrtc.sh"
 # Where Maven Central or npm cannot be reached the tests that want them skip loudly.
 sh "$here/install-java-transport.sh" || say "GOING ON WITHOUT the transport libraries of a bridge (reason above)"
 sh "$here/install-rocketchat-oracles.sh" || say "GOING ON WITHOUT Rocket.Chat's validators (reason above)"
+sh "$here/install-rocketchat-app.sh" || say "GOING ON WITHOUT Rocket.Chat's Apps-Engine (reason above)"
 if [ ! -e "$PEERS_DIR/asterisk16/.weebee-peer" ] || [ ! -e "$PEERS_DIR/asterisk22/.weebee-peer" ]; then
     need_root
 fi

@@ -34,6 +34,16 @@ need_debian() {
     command -v apt-get >/dev/null || die "no apt-get here: the peers come from Debian 12 packages"
 }
 
+# node and npm, from Debian where they are missing.
+need_node() {
+    if command -v npm >/dev/null && command -v node >/dev/null; then return; fi
+    need_root
+    need_debian
+    step "$PEERS_DIR/log/node-update.log" "reading the package lists (is a mirror reachable?)" apt-get update -q
+    step "$PEERS_DIR/log/node-apt.log" "installing nodejs and npm" \
+        apt-get install -q -y --no-install-recommends nodejs npm
+}
+
 # One writer at a time: two `make test-peers` side by side must not unpack into one chroot.
 with_lock() {
     mkdir -p "$PEERS_DIR"

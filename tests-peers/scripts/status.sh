@@ -30,6 +30,7 @@ tell libsrtp2 "$(package libsrtp2-dev)" "$here/install-host.sh"
 tell aiortc "$(sed -n 2p "$PEERS_DIR/webrtc/.weebee-peer" 2>/dev/null || true)" "$here/install-webrtc.sh"
 tell_optional java "$(sed -n 2p "$PEERS_DIR/java-transport/.weebee-peer" 2>/dev/null || true)" "$here/install-java-transport.sh"
 tell_optional rocketchat "$(sed -n 2p "$PEERS_DIR/rocketchat/.weebee-peer" 2>/dev/null || true)" "$here/install-rocketchat-oracles.sh"
+tell_optional apps-engine "$(sed -n 2p "$PEERS_DIR/rocketchat-app/.weebee-peer" 2>/dev/null || true)" "$here/install-rocketchat-app.sh"
 for name in asterisk16 asterisk22; do
     tell "$name" "$(sed -n 2p "$PEERS_DIR/$name/.weebee-peer" 2>/dev/null || true)" "$here/install-chroot.sh $name"
 done

@@ -37,6 +37,8 @@ pub enum Peer {
     JavaTransport,
     /// The published parts of Rocket.Chat, from npm: validators, schemas, DDP client; and node.
     RocketChatOracles,
+    /// Rocket.Chat's Apps-Engine and the TypeScript compiler, from npm; and node.
+    RocketChatApp,
     /// Jicofo, Jitsi Videobridge and Jitsi's Prosody modules, which no script of ours can bring.
     Jitsi,
     /// The speaker of the test sentences, and sox for sample rates.
@@ -76,6 +78,10 @@ impl Peer {
                 let stamp = stamp("rocketchat");
                 (!stamp.exists()).then(|| format!("no bundle: {}", stamp.display()))
             }),
+            Peer::RocketChatApp => program_obstacle("node").or_else(|| {
+                let stamp = stamp("rocketchat-app");
+                (!stamp.exists()).then(|| format!("no packages: {}", stamp.display()))
+            }),
             Peer::Jitsi => program_obstacle("java").or_else(|| crate::jitsi::installed().err()),
             Peer::Speech => program_obstacle("espeak-ng").or_else(|| program_obstacle("sox")),
             Peer::Namespaces => namespace_obstacle(),
@@ -102,6 +108,7 @@ impl Peer {
             Peer::Aiortc => stamped_version("webrtc"),
             Peer::JavaTransport => stamped_version("java-transport"),
             Peer::RocketChatOracles => stamped_version("rocketchat"),
+            Peer::RocketChatApp => stamped_version("rocketchat-app"),
             Peer::Jitsi => of_package("jicofo"),
             Peer::Speech => of_package("espeak-ng"),
             Peer::Namespaces => of_package("iproute2"),
@@ -119,7 +126,8 @@ pub fn all_there(test: &str, peers: &[Peer]) -> bool {
     if obstacles.is_empty() {
         return true;
     }
-    let not_everywhere = [Peer::Jitsi, Peer::JavaTransport, Peer::RocketChatOracles];
+    let not_everywhere =
+        [Peer::Jitsi, Peer::JavaTransport, Peer::RocketChatOracles, Peer::RocketChatApp];
     let can_be_had = obstacles.iter().any(|(peer, _)| !not_everywhere.contains(peer));
     let reasons: Vec<String> = obstacles.into_iter().map(|(_, why)| why).collect();
     let reasons = reasons.join("\n  ");
