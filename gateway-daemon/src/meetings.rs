@@ -27,10 +27,11 @@ pub async fn run(seen: Seen, pins: Pins, changed: &Notify) {
     loop {
         // Who moves to another room leaves one without a word.
         let _ = tokio::time::timeout(LOOK_EVERY, changed.notified()).await;
-        // A look of before the change would not show it; many who leave together are one change.
-        tokio::time::sleep(SEEN_FOR).await;
-        let Ok(snapshot) = seen.look().await else { return };
+        // Looked at now: one of before would not show the change, and a short meeting is one, too.
+        let Ok(snapshot) = seen.look_unless(|_| true).await else { return };
         meetings.follow(occupied(&snapshot), &pins).await;
+        // Changes of this time are one look.
+        tokio::time::sleep(SEEN_FOR).await;
     }
 }
 
