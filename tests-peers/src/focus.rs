@@ -1,5 +1,5 @@
-//! The stand-in for Jicofo, a bridge and one browser (`jitsi/standin_focus.py`), over a real Prosody, with aiortc as its media.
-//! Runs in whatever network namespace this process is in.
+//! The stand-in for Jicofo, a bridge and one browser (`jitsi/standin_focus.py`), over a real Prosody, with aiortc as
+//! its media. Runs in whatever network namespace this process is in.
 
 use std::fs;
 use std::path::Path;

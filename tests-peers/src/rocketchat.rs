@@ -1,5 +1,6 @@
-//! A stand-in Rocket.Chat (`rocketchat/standin.mjs`), in whatever network namespace this process is in. The official validators
-//! judge each request it gets, the official schemas each answer it gives; [`Standin::no_faults`] has their verdict.
+//! A stand-in Rocket.Chat (`rocketchat/standin.mjs`), in whatever network namespace this process is in. The official
+//! validators judge each request it gets, the official schemas each answer it gives; [`Standin::no_faults`] has their
+//! verdict.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,6 +1,7 @@
-//! From the chat to the voice, as `make demo-dialin` shows it: a call starts in a stand-in Rocket.Chat, its reply has number and PIN, a
-//! telephone behind a real Asterisk types that PIN and talks with the meeting over a real Prosody (focus, bridge and browser are a stand-in
-//! on aiortc), the meeting ends, the PIN with it. While the gateway makes sure that it is over, people ask to be called into others.
+//! From the chat to the voice, as `make demo-dialin` shows it: a call starts in a stand-in Rocket.Chat, its reply has
+//! number and PIN, a telephone behind a real Asterisk types that PIN and talks with the meeting over a real Prosody
+//! (focus, bridge and browser are a stand-in on aiortc), the meeting ends, the PIN with it. While the gateway makes
+//! sure that it is over, people ask to be called into others.
 //!
 //! Each step is printed with its time; speech is judged as sound.
 

@@ -1,5 +1,6 @@
-//! `rocketchat-app/` against its oracles: the TypeScript compiler with the Apps-Engine's types, and the engine's own accessors with the
-//! permissions of app.json. Then beside a running gateway: what `/dialin` shows opens the meeting, and its buttons move calls.
+//! `rocketchat-app/` against its oracles: the TypeScript compiler with the Apps-Engine's types, and the engine's own
+//! accessors with the permissions of app.json. Then beside a running gateway: what `/dialin` shows opens the meeting,
+//! and its buttons move calls.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
