@@ -1,10 +1,10 @@
 #!/bin/sh
 # Installs the peers and tools that are packages of the host itself: SIPp, baresip, Chromium, Prosody, sox, espeak-ng, debootstrap,
-# libsrtp, Python, Java, PostgreSQL, fail2ban, nginx, Apache. Repeatable: does nothing when everything is there.
+# libsrtp, Python, Java, PostgreSQL, fail2ban, nginx, Apache, Kamailio. Repeatable: does nothing when everything is there.
 . "$(dirname "$0")/lib.sh"
 
 PACKAGES="sip-tester baresip-core chromium prosody openssl sox libsox-fmt-base espeak-ng debootstrap iproute2 util-linux procps \
-gcc libc6-dev libsrtp2-dev python3 python3-venv default-jdk-headless maven postgresql fail2ban nginx apache2-bin"
+gcc libc6-dev libsrtp2-dev python3 python3-venv default-jdk-headless maven postgresql fail2ban nginx apache2-bin kamailio"
 
 missing() {
     for package in $PACKAGES; do
@@ -22,7 +22,7 @@ need_root
 with_lock
 say "host packages: installing $wanted"
 step "$PEERS_DIR/log/host-update.log" "reading the package lists (is a mirror reachable?)" apt-get update -q
-# Prosody, PostgreSQL, fail2ban and nginx would start as services of this host: the tests start their own, in a network namespace.
+# Prosody, PostgreSQL, fail2ban, nginx and Kamailio would start as services of this host: the tests start their own, in a network namespace.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' >"$policy"

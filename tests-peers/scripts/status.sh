@@ -20,7 +20,7 @@ tell_optional() { # as tell; a registry that cannot be reached is no failure: th
 package() { dpkg-query -W -f '${Version}' "$1" 2>/dev/null || true; }
 
 for pair in sipp:sip-tester prosody:prosody baresip:baresip-core chromium:chromium espeak-ng:espeak-ng sox:sox ip:iproute2 psql:postgresql \
-    fail2ban-regex:fail2ban nginx:nginx apache2:apache2-bin; do
+    fail2ban-regex:fail2ban nginx:nginx apache2:apache2-bin kamailio:kamailio; do
     command="${pair%%:*}"
     version=""
     if command -v "$command" >/dev/null; then version="$(package "${pair#*:}")"; fi

@@ -129,7 +129,7 @@ pub enum Act {
 pub struct PhoneCall {
     /// Name of the call, also of its recording.
     pub id: String,
-    /// The number dialled inside `[weebee-in]`; `pin` when no number is at hand.
+    /// The number dialled inside `[weebee-in]`; `pin` when no number is at hand. `number@context` dials elsewhere.
     pub number: String,
     /// The one codec offered: `ulaw`, `alaw`, `g722` or `opus`.
     pub codec: &'static str,
@@ -176,6 +176,20 @@ impl Exchange {
         gateway: SocketAddr,
         login: Option<&Login>,
     ) -> Exchange {
+        Exchange::start_changed(world, flavour, gateway, login, |_| ())
+    }
+
+    /// Like [`Self::start`]; `change` edits its folder of configuration before, as an admin would.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_changed(
+        world: &World,
+        flavour: Flavour,
+        gateway: SocketAddr,
+        login: Option<&Login>,
+        change: impl FnOnce(&Path),
+    ) -> Exchange {
         let folder = world.subfolder(flavour.chroot());
         let etc = folder.join("etc");
         copy_folder(&peers_dir().join(flavour.chroot()).join("etc/asterisk"), &etc);
@@ -195,6 +209,7 @@ impl Exchange {
         for (name, text) in files {
             fs::write(etc.join(name), text).expect("a file in the exchange's own folder");
         }
+        change(&etc);
         for name in ["say", "heard"] {
             fs::create_dir_all(folder.join(name)).expect("a folder of the exchange");
         }
@@ -344,8 +359,9 @@ impl PhoneCall {
     }
 
     fn call_file(&self) -> String {
+        let within = if self.number.contains('@') { "" } else { "@weebee-in" };
         format!(
-            "Channel: Local/{}@weebee-in/n\nCallerID: \"Telephone\" <1{}>\nMaxRetries: 0\nWaitTime: 30\n\
+            "Channel: Local/{}{within}/n\nCallerID: \"Telephone\" <1{}>\nMaxRetries: 0\nWaitTime: 30\n\
              Context: phone-{}\nExtension: s\nPriority: 1\nCodecs: slin16\n\
              Setvar: __SIP_CODEC_OUTBOUND={}\nSetvar: __WEEBEE_CODECS={}\n",
             self.number,

@@ -29,6 +29,8 @@ pub enum Peer {
     Nginx,
     /// Debian 12's Apache.
     Apache,
+    /// Debian 12's Kamailio.
+    Kamailio,
     /// Debian 12's Chromium.
     Chromium,
     /// aiortc in a Python environment of its own.
@@ -64,6 +66,7 @@ impl Peer {
             Peer::Fail2ban => program_obstacle("fail2ban-regex"),
             Peer::Nginx => program_obstacle("/usr/sbin/nginx"),
             Peer::Apache => program_obstacle("/usr/sbin/apache2"),
+            Peer::Kamailio => program_obstacle("/usr/sbin/kamailio"),
             Peer::Chromium => program_obstacle("chromium"),
             Peer::Aiortc => {
                 let stamp = stamp("webrtc");
@@ -104,6 +107,7 @@ impl Peer {
             Peer::Fail2ban => of_package("fail2ban"),
             Peer::Nginx => of_package("nginx"),
             Peer::Apache => of_package("apache2-bin"),
+            Peer::Kamailio => of_package("kamailio"),
             Peer::Chromium => of_package("chromium"),
             Peer::Aiortc => stamped_version("webrtc"),
             Peer::JavaTransport => stamped_version("java-transport"),

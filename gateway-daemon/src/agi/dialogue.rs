@@ -1,9 +1,9 @@
 //! One FastAGI conversation, as a sans-IO machine: lines in, commands out, digits to be judged.
 //!
-//!   Preparing -> Asking -> (full length) More -> Judging -> Ticket -> variables -> done
-//!                  ^  |                             | wrong, fewer than `tries`
-//!                  |  +-- nothing typed             |
-//!                  +--------------------------------+  else goodbye -> variables -> done
+//!   Preparing -> Asking -> (full length) More -> Judging -> ticket, variables -> done
+//!                  ^  |                  ^        |
+//!                  |  +- nothing typed   | a key  | wrong, fewer than `tries`; else goodbye, variables -> done
+//!                  +------------------ Regretting +
 //!
 //! The PBX plays and collects, we judge. Variables say the end: first `WB_RESULT=FAILED`, so that whatever breaks reads
 //! as a no, and the true one as the last command of all. A caller who hangs up, in any state, ends the conversation
@@ -18,7 +18,7 @@ use super::wire::{Greeting, Line, Outcome, quoted};
 /// What the site plays, and how it asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Words {
-    /// "Please enter the PIN"; files of the PBX, several with `&` between them.
+    /// "Please enter the PIN": a file of the PBX.
     pub ask: String,
     /// "That PIN is not valid", before asking again.
     pub wrong: String,
@@ -127,7 +127,9 @@ enum Step {
     Preparing,
     /// `GET DATA`.
     Asking,
-    /// `WAIT FOR DIGIT`: full length, yet `#` or more may come.
+    /// `STREAM FILE`: the PIN was wrong; who knows that already may type.
+    Regretting,
+    /// `WAIT FOR DIGIT`: begun in the words before, or of full length, yet `#` or more may come.
     More,
     /// Our side looks.
     Judging,
@@ -200,7 +202,7 @@ impl Dialogue {
             Step::Judging => Turn::Done(Ending::Failed),
             Step::Preparing if outcome.is_failure() => Turn::Done(self.gone()),
             Step::Preparing | Step::Ending(_) => self.go_on(),
-            Step::Asking if outcome.is_failure() => {
+            Step::Asking | Step::Regretting if outcome.is_failure() => {
                 self.step = Step::Doubting;
                 Turn::Say("CHANNEL STATUS".to_owned())
             }
@@ -208,6 +210,7 @@ impl Dialogue {
             Step::Doubting if outcome.number() == Some(UP) => self.end(Ending::Failed),
             Step::Doubting => Turn::Done(Ending::HungUp),
             Step::Asking => self.collected(&outcome),
+            Step::Regretting => self.interrupted(&outcome),
             Step::More => self.one_more(&outcome),
         })
     }
@@ -224,14 +227,7 @@ impl Dialogue {
                 self.wrong += 1;
                 match self.wrong >= self.rules.tries {
                     true => self.end(Ending::Refused),
-                    false => {
-                        let Words { wrong, ask, .. } = &self.rules.words;
-                        let files = match wrong.as_str() {
-                            "" => ask.clone(),
-                            wrong => format!("{wrong}&{ask}"),
-                        };
-                        self.ask(&files)
-                    }
+                    false => self.regret(),
                 }
             }
         }
@@ -245,16 +241,38 @@ impl Dialogue {
         match self.step {
             Step::Ending(ending) => Turn::Done(ending),
             _ if self.is_given => self.judge(),
-            _ => self.ask(&self.rules.words.ask.clone()),
+            _ => self.ask(),
         }
     }
 
-    fn ask(&mut self, files: &str) -> Turn {
+    fn ask(&mut self) -> Turn {
         self.step = Step::Asking;
         self.typed.clear();
         self.more = 0;
-        let Rules { patience_ms, digits, .. } = self.rules;
-        Turn::Say(format!("GET DATA {} {patience_ms} {digits}", quoted(files)))
+        let Rules { patience_ms, digits, words, .. } = &self.rules;
+        Turn::Say(format!("GET DATA {} {patience_ms} {digits}", quoted(&words.ask)))
+    }
+
+    fn regret(&mut self) -> Turn {
+        let wrong = &self.rules.words.wrong;
+        if wrong.is_empty() {
+            return self.ask();
+        }
+        self.step = Step::Regretting;
+        Turn::Say(format!("STREAM FILE {} \"0123456789*#\"", quoted(wrong)))
+    }
+
+    /// The words about the wrong PIN are over, or a key was pressed into them: the first of the next.
+    fn interrupted(&mut self, outcome: &Outcome) -> Turn {
+        self.typed.clear();
+        self.more = 0;
+        match outcome.number() {
+            Some(code) if code > 0 && code != HASH => {
+                self.step = Step::More;
+                self.one_more(outcome)
+            }
+            _ => self.ask(),
+        }
     }
 
     /// What `GET DATA` brought: up to `#`, the full length, or the end of patience.
@@ -263,7 +281,7 @@ impl Dialogue {
         let is_full = outcome.result.reveal().len() >= usize::from(self.rules.digits);
         if is_full && outcome.text != "timeout" {
             self.step = Step::More;
-            return Turn::Say(format!("WAIT FOR DIGIT {MORE_MS}"));
+            return self.wait();
         }
         self.complete()
     }
@@ -276,10 +294,17 @@ impl Dialogue {
             Some(key) if (key.is_ascii_digit() || key == '*') && self.more < KEYS_MAX => {
                 self.more += 1;
                 self.take_keys(&key.to_string());
-                Turn::Say(format!("WAIT FOR DIGIT {MORE_MS}"))
+                self.wait()
             }
             _ => self.complete(),
         }
+    }
+
+    /// Short after the full length, else as patient as the question.
+    fn wait(&self) -> Turn {
+        let is_full = self.typed.len() >= usize::from(self.rules.digits);
+        let patience_ms = if is_full { MORE_MS } else { self.rules.patience_ms };
+        Turn::Say(format!("WAIT FOR DIGIT {patience_ms}"))
     }
 
     /// `*` begins anew.
@@ -300,7 +325,7 @@ impl Dialogue {
         self.silences += 1;
         match self.silences >= SILENCES_MAX {
             true => self.end(Ending::Silent),
-            false => self.ask(&self.rules.words.ask.clone()),
+            false => self.ask(),
         }
     }
 
@@ -341,7 +366,7 @@ impl Dialogue {
 
 /// Whether a text names files of a PBX: no spaces, no quotes, nothing that begins a command.
 pub fn is_file(text: &str) -> bool {
-    let is_legal = |sign: char| sign.is_ascii_alphanumeric() || "-_./&".contains(sign);
+    let is_legal = |sign: char| sign.is_ascii_alphanumeric() || "-_./".contains(sign);
     !text.is_empty() && text.len() <= 256 && text.chars().all(is_legal) && !text.contains("..")
 }
 
@@ -349,10 +374,12 @@ fn set(name: &str, value: &str) -> String {
     format!("SET VARIABLE {name} {}", quoted(value))
 }
 
+/// `#`, as results have it.
+const HASH: i32 = 35;
 /// `CHANNEL STATUS` of a line that is up.
 const UP: i32 = 6;
 /// Pause after the full length of a PIN: as in the gateway's own dialogue.
-const MORE_MS: u32 = 1_500;
+const MORE_MS: u64 = 1_500;
 /// Questions without an answer before goodbye: as in the gateway's own dialogue.
 const SILENCES_MAX: u8 = 3;
 /// Keys of one answer. No PIN is longer.

@@ -40,8 +40,8 @@ pub(super) const AGI: SectionDecl = SectionDecl {
             "play_ask",
             Kind::Text,
             r#""conf-getpin""#,
-            "Sound of the PBX that asks for the PIN, without its ending; several with & between them. The defaults are of \
-             Asterisk's core sounds. Folders of your own: \"custom/weebee-pin\".",
+            "Sound of the PBX that asks for the PIN, without its ending. The defaults are of Asterisk's core sounds. One of your \
+             own: \"custom/weebee-pin\".",
         ),
         key(
             "play_wrong",
