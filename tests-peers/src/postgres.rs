@@ -13,6 +13,7 @@ pub struct Postgres<'a> {
     world: &'a World,
     folder: PathBuf,
     server: Option<Process>,
+    encrypted: bool,
 }
 
 /// Password of the role over TCP; the socket trusts everybody.
@@ -26,7 +27,7 @@ impl<'a> Postgres<'a> {
     pub fn start(world: &'a World) -> Self {
         let folder = world.subfolder("postgres");
         run(Command::new("chown").arg("postgres:").arg(&folder));
-        let mut cluster = Self { world, folder, server: None };
+        let mut cluster = Self { world, folder, server: None, encrypted: false };
         let mut initdb = cluster.as_postgres("initdb");
         let options =
             ["--no-sync", "--auth-local=trust", "--auth-host=scram-sha-256", "-E", "UTF8"];
@@ -47,6 +48,12 @@ impl<'a> Postgres<'a> {
         command.arg("-k").arg(&self.folder);
         let settings = ["listen_addresses=127.0.0.1", "fsync=off", "shared_buffers=16MB"];
         command.args(settings.iter().flat_map(|setting| ["-c", setting]));
+        if self.encrypted {
+            for (key, file) in [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")] {
+                command.arg("-c").arg(format!("{key}={}", self.folder.join(file).display()));
+            }
+            command.args(["-c", "ssl=on"]);
+        }
         let mut server = Process::start("postgres", self.world.folder(), command);
         let up = wait_until(Duration::from_secs(20), || {
             server.assert_alive();
@@ -56,6 +63,24 @@ impl<'a> Postgres<'a> {
         });
         assert!(up.is_some(), "PostgreSQL does not answer:\n{}", last_lines(&server.output(), 20));
         self.server = Some(server);
+    }
+
+    /// Starts it again with TLS and a certificate of its own for 127.0.0.1. Gives that certificate.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn encrypt(&mut self) -> PathBuf {
+        let certificate = self.folder.join("server.crt");
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+        openssl.args(["-nodes", "-days", "2", "-subj", "/CN=database"]);
+        openssl.args(["-addext", "subjectAltName=IP:127.0.0.1"]).arg("-keyout");
+        run(openssl.arg(self.folder.join("server.key")).arg("-out").arg(&certificate));
+        run(Command::new("chown").arg("postgres:").arg(self.folder.join("server.key")));
+        self.kill();
+        self.encrypted = true;
+        self.begin();
+        certificate
     }
 
     /// Ends it as a crash would: all its processes at once, by their ids.

@@ -27,7 +27,7 @@ fn postgresql_does_what_every_registry_must() {
     let world = World::new("registry");
     let cluster = Postgres::start(&world);
     let key = world.folder().join("pins.key");
-    let settings = PostgresSettings::new(&cluster.by_socket(), None).expect("an address");
+    let settings = PostgresSettings::new(&cluster.by_socket(), None, None).expect("an address");
     suite::run(&|| Box::new(PostgresRegistry::open(&settings, &key).expect("opens")));
     let digits = cluster.sql("weebee", "SELECT count(*) FROM pins WHERE sealed IS NOT NULL");
     assert!(digits.parse::<u32>().is_ok_and(|count| count > 0), "{digits}");
@@ -40,9 +40,43 @@ fn postgresql_does_what_every_registry_must() {
     let refused = PostgresRegistry::open(&settings, &foreign).expect_err("no key").to_string();
     assert!(refused.contains("is missing") && !foreign.exists(), "{refused}");
     let nowhere = cluster.by_socket().replace("/weebee?", "/nowhere?");
-    let nowhere = PostgresSettings::new(&nowhere, None).expect("an address");
+    let nowhere = PostgresSettings::new(&nowhere, None, None).expect("an address");
     let refused = PostgresRegistry::open(&nowhere, &foreign).expect_err("no database").to_string();
     assert!(refused.contains("createdb"), "{refused}");
+}
+
+#[test]
+fn a_database_is_talked_to_by_tls_and_proves_who_it_is() {
+    if !require::all_there("postgresql_tls", &[Peer::Postgres]) {
+        return;
+    }
+    let world = World::new("registry-tls");
+    let mut cluster = Postgres::start(&world);
+    let certificate = cluster.encrypt();
+    let password = world.folder().join("password");
+    fs::write(&password, PASSWORD).expect("written");
+    let pins = |more: &str| {
+        let (database, password) = (cluster.by_tcp(), password.display());
+        format!(
+            "database = \"{database}?sslmode=require\"\ndatabase_password_file = \"{password}\"{more}"
+        )
+    };
+    let vouched = pins(&format!("\ndatabase_ca_file = \"{}\"", certificate.display()));
+    let gateway = Gateway::start_with_pins(&world, &vouched, TRUNK);
+    assert_eq!(gateway.pin(&world, "tea").len(), 9);
+    let encrypted = cluster.sql(
+        "postgres",
+        "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'weebee'",
+    );
+    assert_eq!(encrypted, "t", "TLS, and somebody is connected");
+
+    let config = gateway.folder().join("weebee.toml");
+    let text = fs::read_to_string(&config).expect("its configuration").replace(&vouched, &pins(""));
+    fs::write(&config, text).expect("written");
+    let refused = world.command(binary()).args(["pin", "list", "--config"]).arg(&config).output();
+    let refused = refused.expect("weebee runs");
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && words.contains("database_ca_file"), "{words}");
 }
 
 #[test]
@@ -155,7 +189,8 @@ fn starts_without_its_database(world: &World, mut cluster: Postgres<'_>, gateway
     };
     let (worked, words) = check(&["pin", "add", "--room", "tea"]);
     assert!(!worked && words.contains("start PostgreSQL"), "{words}");
-    let settings = PostgresSettings::new(&cluster.by_socket(), Some(Pii::new(PASSWORD.to_owned())));
+    let settings =
+        PostgresSettings::new(&cluster.by_socket(), Some(Pii::new(PASSWORD.to_owned())), None);
     let key = gateway.folder().join("pins.key");
     PostgresRegistry::open(&settings.expect("an address"), &key).expect("with its key it waits");
 }

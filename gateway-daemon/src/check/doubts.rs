@@ -8,9 +8,11 @@ use gateway_core::leg::jitsi::signal::settings::PhoneIdentity;
 use super::{Finding, rocketchat};
 use crate::config::Config;
 use crate::config::browser::Browser;
+use crate::config::dial_in::DialIn;
 use crate::config::jitsi::Jitsi;
 use crate::config::rooms::Label;
 use crate::config::typed::RoomRules;
+use crate::pin::mint::Issuer;
 
 /// All doubts, in the order of the file. `now` is Unix time.
 pub fn doubts(config: &Config, now: Duration) -> Vec<Finding> {
@@ -18,6 +20,7 @@ pub fn doubts(config: &Config, now: Duration) -> Vec<Finding> {
         config.jitsi.iter().flat_map(|jitsi| of_jitsi(jitsi, now)).collect();
     found.extend(config.jitsi.first().and_then(|_| of_media(config)));
     found.extend(of_pins(config));
+    found.extend(config.dial_in.iter().flat_map(|dial_in| of_dial_in(config, dial_in)));
     found.extend(config.rocketchat.iter().flat_map(|it| rocketchat::doubts(config, it)));
     found.extend(config.browser.iter().flat_map(|browser| of_browser(config, browser)));
     found
@@ -28,10 +31,10 @@ fn of_pins(config: &Config) -> Vec<Finding> {
     let pin = &config.pin;
     let mut found = Vec::new();
     let mut doubt = |text: String| found.push(Finding::warning(0, format!("pin: {text}")));
-    if let Some(host) = pin.database.as_ref().and_then(|database| database.is_far()) {
+    if let Some(host) = pin.database.as_ref().and_then(|database| database.is_open()) {
         doubt(format!(
-            "database: password and room names travel openly to {host}; put a tunnel or a private network between, \
-             or run PostgreSQL on this host"
+            "database: sslmode=disable: room names and hashes travel openly to {host}; remove it, so that TLS is used, unless \
+             a private network is between"
         ));
     }
     if pin.digits < 8 && pin.limits.per_trunk_h > 120 {
@@ -49,6 +52,36 @@ fn of_pins(config: &Config) -> Vec<Finding> {
         found.push(Finding::warning(
             0,
             "room: label: \"full\" shows callers' numbers to everybody in the room; write \"masked\" unless all agreed",
+        ));
+    }
+    found
+}
+
+/// Jitsi Meet's invitation shows a PIN to few, or one that leads elsewhere.
+fn of_dial_in(config: &Config, dial_in: &DialIn) -> Vec<Finding> {
+    let usual = &config.rooms.usual;
+    let mut found = Vec::new();
+    let on_jitsi = |rules: &RoomRules| config.jitsi.iter().any(|it| it.name == rules.backend);
+    // Each workspace of Rocket.Chat brings a policy for its own rooms.
+    let policies = config.rooms.named.iter().filter(|(_, rules)| on_jitsi(rules)).count();
+    if !on_jitsi(usual) && policies <= config.rocketchat.len() {
+        found.push(Finding::wrong(
+            0,
+            "dial_in: enabled: callers with a PIN of Jitsi Meet's page would be alone, for rooms are embedded ones; write \
+             backend = \"NAME\" of a [[conference.jitsi]] under [room]",
+        ));
+    }
+    if !usual.mint.contains(&Issuer::Page) {
+        found.push(Finding::wrong(
+            0,
+            "dial_in: enabled: [room] mint gives no PINs to \"page\", so that the invitation shows none; add it there",
+        ));
+    }
+    if dial_in.room_size.is_none() && dial_in.rooms.is_empty() {
+        found.push(Finding::warning(
+            0,
+            "dial_in: room_size: only rooms in which a telephone is already get a PIN; write \
+             \"http://127.0.0.1:5280/room-size\" (Prosody's muc_size), or names of rooms as `rooms`",
         ));
     }
     found

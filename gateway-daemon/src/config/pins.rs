@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gateway_core::base::pii::Pii;
+use gateway_core::io::xmpp::tls;
 
 use super::raw::Section;
 use super::schema::{Kind, SectionDecl, key, whole};
@@ -38,13 +39,20 @@ pub(super) const PIN: SectionDecl = SectionDecl {
             r#""""#,
             "A PostgreSQL database instead of `file`, for several gateways that share their PINs: \
              \"postgresql://weebee@db.example.org/weebee\", or \"postgresql:///weebee?host=/run/postgresql\" for a \
-             socket on this host. Empty: `file`.",
+             socket on this host. Empty: `file`. Another host is talked to by TLS, unless the address says \
+             `?sslmode=disable`.",
         ),
         key(
             "database_password_file",
             Kind::Text,
             r#""""#,
             "File with the password of that database and nothing else. Empty: none is needed.",
+        ),
+        key(
+            "database_ca_file",
+            Kind::Text,
+            r#""""#,
+            "Authorities (PEM) that vouch for the database server beside the system's, or its own certificate.",
         ),
         key(
             "digits",
@@ -193,12 +201,21 @@ impl Judge<'_> {
     fn database(&mut self, section: &Section) -> Option<Option<PostgresSettings>> {
         let url = section.text("database");
         let password_file = self.path(section, "database_password_file");
+        let ca_file = self.path(section, "database_ca_file");
         if url.is_empty() {
-            if password_file.is_some() {
-                let what = "there is no `database`; add it, or remove this";
-                self.say(section, "database_password_file", what);
+            for (key, file) in
+                [("database_password_file", &password_file), ("database_ca_file", &ca_file)]
+            {
+                if file.is_some() {
+                    self.say(section, key, "there is no `database`; add it, or remove this");
+                }
             }
             return Some(None);
+        }
+        if let Some(file) = &ca_file
+            && let Err(problem) = tls::certificates(file)
+        {
+            self.say(section, "database_ca_file", problem);
         }
         if section.given("file") {
             self.say(section, "file", "is not used with `database`; remove one of them");
@@ -212,6 +229,6 @@ impl Judge<'_> {
             }
         });
         let password = self.keep(section, "database_password_file", password.transpose())?;
-        self.keep(section, "database", PostgresSettings::new(url, password)).map(Some)
+        self.keep(section, "database", PostgresSettings::new(url, password, ca_file)).map(Some)
     }
 }

@@ -2,18 +2,22 @@
 //!
 //! The worker's thread waits for each statement, two seconds at most; a runtime of its own keeps the connection and
 //! sees at once when the server closes it. A server that is down is asked again each second, not by each caller. Only
-//! a server that takes writes is talked to: a standby may be behind and would say yes to what was revoked.
+//! a server that takes writes is talked to: a standby may be behind and would say yes to what was revoked. A server on
+//! another host is talked to by TLS, and its certificate must be good, unless the address says `sslmode=disable`.
 
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use gateway_core::base::pii::Pii;
+use gateway_core::io::xmpp::{Trust, tls};
 use tokio::runtime::Runtime;
-use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, NoTls, Row};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::RegistryError;
 use super::sql::{Database, SqlRegistry, Value};
@@ -25,17 +29,28 @@ pub struct PostgresSettings {
     pub url: Pii<String>,
     /// Password, where it is not in the server's peer or trust rules.
     pub password: Option<Pii<String>>,
+    /// Authorities of the server's certificate beside the system's.
+    pub ca_file: Option<PathBuf>,
     /// Server and database, without user and password: for messages.
     pub place: String,
 }
 
 impl PostgresSettings {
     /// Checks an address. The error says what to write.
-    pub fn new(url: &str, password: Option<Pii<String>>) -> Result<Self, String> {
+    pub fn new(
+        url: &str,
+        password: Option<Pii<String>>,
+        ca_file: Option<PathBuf>,
+    ) -> Result<Self, String> {
         let help = "write \"postgresql://weebee@db.example.org/weebee\", or \
                     \"postgresql:///weebee?host=/run/postgresql\" for a socket on this host";
         if !url.starts_with("postgresql://") && !url.starts_with("postgres://") {
             return Err(format!("is no address of a PostgreSQL database; {help}"));
+        }
+        if url.contains("sslmode=verify") {
+            return Err(
+                "sslmode: a certificate is always verified; write sslmode=require".to_owned()
+            );
         }
         let config: tokio_postgres::Config =
             url.parse().map_err(|error: tokio_postgres::Error| format!("{error}; {help}"))?;
@@ -49,20 +64,24 @@ impl PostgresSettings {
         }
         let hosts: Vec<String> = config.get_hosts().iter().map(host_name).collect();
         let place = format!("{}/{}", hosts.join(","), config.get_dbname().unwrap_or_default());
-        Ok(Self { url: Pii::new(url.to_owned()), password, place })
+        Ok(Self { url: Pii::new(url.to_owned()), password, ca_file, place })
     }
 
     /// A server elsewhere, which is talked to without TLS.
-    pub fn is_far(&self) -> Option<String> {
+    pub fn is_open(&self) -> Option<String> {
         let config: tokio_postgres::Config = self.url.reveal().parse().ok()?;
-        config.get_hosts().iter().find_map(|host| match host {
-            tokio_postgres::config::Host::Unix(_) => None,
-            tokio_postgres::config::Host::Tcp(name) => {
-                let address = name.parse::<std::net::IpAddr>();
-                let is_here = name == "localhost" || address.is_ok_and(|ip| ip.is_loopback());
-                (!is_here).then(|| name.clone())
-            }
-        })
+        far_host(&config).filter(|_| config.get_ssl_mode() == SslMode::Disable)
+    }
+
+    /// How to encrypt; `None`: not at all.
+    fn tls(&self) -> Result<Option<MakeRustlsConnect>, String> {
+        let config: tokio_postgres::Config = self.url.reveal().parse().map_err(said)?;
+        if ssl_mode(&config) == SslMode::Disable {
+            return Ok(None);
+        }
+        let trust = Trust { ca_file: self.ca_file.clone(), ..Trust::default() };
+        let settings = tls::client_config(&trust)?;
+        Ok(Some(MakeRustlsConnect::new((*settings).clone())))
     }
 
     fn config(&self) -> Result<tokio_postgres::Config, tokio_postgres::Error> {
@@ -72,15 +91,40 @@ impl PostgresSettings {
         }
         config.connect_timeout(PATIENCE).target_session_attrs(TargetSessionAttrs::ReadWrite);
         config.keepalives_idle(Duration::from_secs(10)).application_name("weebee");
+        config.ssl_mode(ssl_mode(&config));
         Ok(config)
     }
 }
 
-fn host_name(host: &tokio_postgres::config::Host) -> String {
-    match host {
-        tokio_postgres::config::Host::Tcp(name) => name.clone(),
-        tokio_postgres::config::Host::Unix(path) => path.display().to_string(),
+/// As the address says; where it says nothing, TLS for a server elsewhere and none for one on this host.
+fn ssl_mode(config: &tokio_postgres::Config) -> SslMode {
+    match config.get_ssl_mode() {
+        SslMode::Prefer if far_host(config).is_some() => SslMode::Require,
+        SslMode::Prefer => SslMode::Disable,
+        said => said,
     }
+}
+
+fn far_host(config: &tokio_postgres::Config) -> Option<String> {
+    config.get_hosts().iter().find_map(|host| match host {
+        Host::Unix(_) => None,
+        Host::Tcp(name) => {
+            let address = name.parse::<std::net::IpAddr>();
+            let is_here = name == "localhost" || address.is_ok_and(|ip| ip.is_loopback());
+            (!is_here).then(|| name.clone())
+        }
+    })
+}
+
+fn host_name(host: &Host) -> String {
+    match host {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(path) => path.display().to_string(),
+    }
+}
+
+fn said(error: impl fmt::Display) -> String {
+    error.to_string()
 }
 
 /// The registry in a PostgreSQL database.
@@ -95,28 +139,33 @@ impl PostgresRegistry {
             .thread_name("pin-database")
             .enable_all()
             .build();
-        let runtime = runtime.map_err(|error| RegistryError::Registry {
-            place: settings.place.clone(),
-            what: error.to_string(),
-            remedy: "raise the limit of processes",
-        })?;
-        let database =
-            PostgresDatabase { settings: settings.clone(), runtime, client: None, down: None };
+        let failed =
+            |what, remedy| RegistryError::Registry { place: settings.place.clone(), what, remedy };
+        let runtime =
+            runtime.map_err(|error| failed(error.to_string(), "raise the limit of processes"))?;
+        let tls = settings.tls().map_err(|what| failed(what, TLS_REMEDY))?;
+        let settings = settings.clone();
+        let database = PostgresDatabase { settings, tls, runtime, client: None, down: None };
         SqlRegistry::new(database, key_file, true)
     }
 }
 
 /// A connection, made when needed.
-#[derive(Debug)]
 pub struct PostgresDatabase {
     settings: PostgresSettings,
+    tls: Option<MakeRustlsConnect>,
     runtime: Runtime,
     client: Option<Client>,
     down: Option<Down>,
 }
 
+impl fmt::Debug for PostgresDatabase {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PostgresDatabase").field("settings", &self.settings).finish()
+    }
+}
+
 /// The server did not answer.
-#[derive(Debug)]
 struct Down {
     since: Instant,
     what: String,
@@ -133,12 +182,12 @@ impl PostgresDatabase {
             return Err(self.error(down.what.clone(), down.remedy));
         }
         let connected = self.client.take().filter(|client| !client.is_closed());
-        let settings = &self.settings;
+        let (settings, tls) = (&self.settings, &self.tls);
         let done = self.runtime.block_on(async {
             let limited = tokio::time::timeout(PATIENCE, async {
                 let client = match connected {
                     Some(client) => client,
-                    None => connect(settings).await?,
+                    None => connect(settings, tls.clone()).await?,
                 };
                 let done = work(&client).await?;
                 Ok::<_, tokio_postgres::Error>((client, done))
@@ -201,13 +250,28 @@ impl Database for PostgresDatabase {
     }
 }
 
-async fn connect(settings: &PostgresSettings) -> Result<Client, tokio_postgres::Error> {
-    let (client, connection) = settings.config()?.connect(NoTls).await?;
-    tokio::spawn(async move {
+async fn connect(
+    settings: &PostgresSettings,
+    tls: Option<MakeRustlsConnect>,
+) -> Result<Client, tokio_postgres::Error> {
+    async fn attend(connection: impl Future<Output = Result<(), tokio_postgres::Error>>) {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "connection to the PIN database ended");
         }
-    });
+    }
+    let config = settings.config()?;
+    let client = match tls {
+        Some(tls) => {
+            let (client, connection) = config.connect(tls).await?;
+            tokio::spawn(attend(connection));
+            client
+        }
+        None => {
+            let (client, connection) = config.connect(NoTls).await?;
+            tokio::spawn(attend(connection));
+            client
+        }
+    };
     client.batch_execute(TABLES).await?;
     Ok(client)
 }
@@ -283,11 +347,15 @@ fn remedy(error: &tokio_postgres::Error) -> &'static str {
             "wait: it stops or starts; callers are let in again when it is up"
         }
         Some(_) => "look into the log of the database server",
+        None if error.to_string().contains("TLS") => TLS_REMEDY,
         None => {
             "start PostgreSQL, or check address, port and firewall; callers are let in again when it is back"
         }
     }
 }
+
+const TLS_REMEDY: &str = "give the server a certificate (ssl = on) that the system's authorities or those of database_ca_file \
+                          vouch for; or, on a private network, add ?sslmode=disable to the address";
 
 /// A statement, with connecting where needed, takes no longer. Below the patience of the PIN dialogue (6 s).
 const PATIENCE: Duration = Duration::from_secs(2);

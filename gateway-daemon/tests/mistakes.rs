@@ -1,0 +1,217 @@
+//! Mistakes people make when they set up dial-in, one at a time in a good configuration: `weebee check` and `weebee setup`
+//! name each of them with the remedy, and the good configuration is good.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+const GOOD: &str = r#"
+[http]
+listen = "127.0.0.1:0"
+[room]
+backend = "meet"
+[pin]
+digits = 9
+file = "pins.sqlite"
+[dial_in]
+enabled = true
+room_size = "http://127.0.0.1:5280/room-size"
+token_file = "page.token"
+[[dial_in_number]]
+number = "+62 21-555-0100"
+country = "ID"
+[[conference.jitsi]]
+name = "meet"
+domain = "meet.test"
+account_domain = "phones.meet.test"
+[[trunk]]
+name = "pbx"
+sources = ["127.0.0.1"]
+[rtp]
+advertised = "192.0.2.20"
+conference = "192.0.2.20"
+[[rocketchat]]
+name = "chat"
+url = "https://chat.test"
+user_id = "dialinbotdialinbo"
+token_file = "chat.token"
+numbers = ["+62 21 1234 5678"]
+"#;
+
+/// What stands in place of what, and what is said then.
+const IN_THE_FILE: [(&str, &str, &str); 16] = [
+    ("digits = 9", "digits = 5", "digits"),
+    ("digits = 9", "digit = 9", "did you mean"),
+    ("listen = \"127.0.0.1:0\"", "listen = \"\"", "write \"127.0.0.1:8788\" there"),
+    ("backend = \"meet\"", "backend = \"mett\"", "mett"),
+    (
+        "backend = \"meet\"",
+        "backend = \"room\"",
+        "write backend = \"NAME\" of a [[conference.jitsi]]",
+    ),
+    ("backend = \"meet\"", "backend = \"meet\"\nmint = [\"cli\"]", "gives no PINs to \"page\""),
+    ("room_size = \"http://127.0.0.1:5280/room-size\"", "", "Prosody's muc_size"),
+    (
+        "http://127.0.0.1:5280/room-size",
+        "127.0.0.1:5280",
+        "write \"http://127.0.0.1:5280/room-size\"",
+    ),
+    (
+        "token_file = \"page.token\"",
+        "token_file = \"gone.token\"",
+        "put a random token of 16 characters",
+    ),
+    ("token_file = \"page.token\"", "token_file = \"short.token\"", "make a longer one"),
+    ("country = \"ID\"", "country = \"Indonesia\"", "write two letters"),
+    ("number = \"+62 21-555-0100\"", "number = \"conference\"", "write \"+62 21-555-0100\""),
+    ("sources = [\"127.0.0.1\"]", "sources = [\"127.0.0.1.5\"]", "sources"),
+    ("advertised = \"192.0.2.20\"", "advertised = \"0.0.0.0\"", "cannot be reached"),
+    ("url = \"https://chat.test\"", "url = \"http://chat.test\"", "write https://"),
+    (
+        "numbers = [\"+62 21 1234 5678\"]",
+        "callme = true\nnumbers = [\"+62 21 1234 5678\"]",
+        "callme",
+    ),
+];
+
+/// What Rocket.Chat answers in place of the good answer, and what is said then.
+const IN_THE_CHAT: [(&str, u16, &str, &str); 9] = [
+    (
+        "me",
+        401,
+        r#"{"status":"error","message":"You must be logged in"}"#,
+        "make a new personal access token",
+    ),
+    ("me", 400, r#"{"success":false,"errorType":"totp-required"}"#, "Ignore Two Factor"),
+    (
+        "me",
+        200,
+        r#"{"success":true,"_id":"somebodyelsesid00","username":"else"}"#,
+        "belongs to another user",
+    ),
+    (
+        "me",
+        200,
+        r#"{"success":true,"_id":"dialinbotdialinbo","username":"dialin","roles":["user"]}"#,
+        "no role `bot`",
+    ),
+    ("me", 502, "Bad Gateway", "answers 502"),
+    (
+        "rooms.info",
+        400,
+        r#"{"success":false,"errorType":"error-room-not-found"}"#,
+        "invite the bot there",
+    ),
+    (
+        "video-conference.list",
+        200,
+        r#"{"success":true,"data":[]}"#,
+        "start one with the call button",
+    ),
+    (
+        "video-conference.list",
+        200,
+        r#"{"success":true,"data":[{"_id":"c","rid":"r","providerName":"bigbluebutton","url":"https://b.test/x"}]}"#,
+        "choose Jitsi as provider",
+    ),
+    (
+        "video-conference.list",
+        200,
+        r#"{"success":true,"data":[{"_id":"c","rid":"r","providerName":"jitsi","url":"https://meet.test/Other1"}]}"#,
+        "write the prefix and suffix",
+    ),
+];
+
+#[test]
+fn check_names_each_mistake_of_a_file() {
+    let place = Place::new("mistakes-file");
+    let good = place.run(GOOD, &["check"]);
+    assert!(good.starts_with("0:") && !good.contains("warning"), "{good}");
+    let missed = IN_THE_FILE.iter().filter_map(|(right, wrong, said)| {
+        assert!(GOOD.contains(right), "{right}");
+        let text = place.run(&GOOD.replacen(right, wrong, 1), &["check"]);
+        (!text.contains(said)).then(|| format!("{wrong:?} should say {said:?}:\n{text}"))
+    });
+    let missed: Vec<String> = missed.collect();
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+#[test]
+fn setup_names_each_mistake_of_a_workspace() {
+    let place = Place::new("mistakes-chat");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let setup = |wrong| {
+        let address = runtime.block_on(chat(wrong));
+        let config = GOOD.replace("https://chat.test", &address);
+        place.run(&config, &["setup", "rocketchat", "--room", "general"])
+    };
+    let good = setup(None);
+    assert!(good.starts_with("0:") && good.contains("our host and prefix"), "{good}");
+    let missed = IN_THE_CHAT.into_iter().filter_map(|mistake| {
+        let text = setup(Some(mistake));
+        (!text.contains(mistake.3)).then(|| format!("{mistake:?}:\n{text}"))
+    });
+    let missed: Vec<String> = missed.collect();
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}
+
+/// What Rocket.Chat 8 answers, cut to what is read of it, with one answer replaced. Gives its address.
+async fn chat(wrong: Option<(&'static str, u16, &'static str, &'static str)>) -> String {
+    async fn answer(
+        State(wrong): State<Option<(&'static str, u16, &'static str, &'static str)>>,
+        asked: Uri,
+    ) -> Response {
+        let path = asked.path();
+        if let Some((at, status, body, _)) = wrong
+            && path.ends_with(&format!("/{at}"))
+        {
+            return (StatusCode::from_u16(status).expect("a status"), body).into_response();
+        }
+        let call = "https://meet.test/RocketChat6657aabbcc0011223344556f";
+        let body: Value = match path.rsplit('/').next() {
+            Some("info") => json!({"success": true, "info": {"version": "8.8.1"}}),
+            Some("me") => json!({"success": true, "_id": "dialinbotdialinbo", "username": "dialin",
+                "roles": ["user", "bot"]}),
+            Some("rooms.info") => json!({"success": true, "room": {"_id": "GENERAL"}}),
+            Some("video-conference.list") => json!({"success": true, "data": [
+                {"_id": "6657aabbcc0011223344556f", "rid": "GENERAL", "providerName": "jitsi", "url": call}]}),
+            _ => return StatusCode::NOT_FOUND.into_response(),
+        };
+        Json(body).into_response()
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let pages = Router::new().fallback(answer).with_state(wrong);
+    tokio::spawn(async move { axum::serve(listener, pages).await });
+    format!("http://{address}")
+}
+
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).expect("made");
+        for file in ["page.token", "chat.token"] {
+            std::fs::write(path.join(file), "sixteen-letters-of-a-token").expect("written");
+        }
+        std::fs::write(path.join("short.token"), "short").expect("written");
+        Self(path)
+    }
+
+    /// Exit code and all that was said.
+    fn run(&self, config: &str, arguments: &[&str]) -> String {
+        std::fs::write(self.0.join("weebee.toml"), config).expect("written");
+        let mut weebee = Command::new(env!("CARGO_BIN_EXE_weebee"));
+        weebee.args(arguments).args(["--config", "weebee.toml"]).current_dir(&self.0);
+        let done = weebee.output().expect("starts");
+        let said = [done.stdout, done.stderr].concat();
+        format!("{}:\n{}", done.status.code().unwrap_or(-1), String::from_utf8_lossy(&said))
+    }
+}
