@@ -47,6 +47,7 @@ fn the_app_and_a_gateway_understand_each_other() {
         "",
         "file = \"pins.sqlite\"\ngrace_min = 0",
         "[api]\ntoken_files = [\"api.token\"]\n\
+         [room]\nbefore_host = \"hold\"\n\
          [[trunk]]\nname = \"phones\"\nsources = [\"127.0.0.1\"]\n",
     );
     let mut app = App::start(&world, &built(&world));
@@ -58,27 +59,24 @@ fn the_app_and_a_gateway_understand_each_other() {
     let speech = Speech::spoken(world.folder(), "voice", 0, 3.0);
     let said = Wav::silence(16_000, 1.0).then(&speech.wav).then(&Wav::silence(16_000, 40.0));
     let mut phone = TestPhone::call(&world, "phone", "pcma", &pin, &said, 60);
-    let phones = wait_until(Duration::from_secs(20), || {
-        Some(app.slash("ana", &["phones"])).filter(|told| !told["buttons"]["mute"].is_null())
+    // Guests wait for a host here.
+    let waiting = app.phones_with("admit", 20).unwrap_or_else(|| {
+        panic!("nobody waits:\n{}", gateway.log());
     });
-    let phones = phones.unwrap_or_else(|| panic!("the phone is not shown:\n{}", gateway.log()));
-    assert_eq!(phones["text"], "Phones in this meeting: 1");
-    assert!(!phones["buttons"]["mute"].is_null() && phones["buttons"]["admit"].is_null());
-    let refused = app.press("eve", &phones["buttons"]["hangup"]);
+    assert_eq!(waiting["text"], "Phones in this meeting: 1");
+    let admit = &waiting["buttons"]["admit"];
+    let refused = app.press("eve", admit);
     assert!(refused["text"].to_string().contains("Only who started"), "{refused}");
-
-    println!("mute: {}", app.press("moe", &phones["buttons"]["mute"])["text"]);
-    let muted =
-        || Some(app.slash("ana", &["phones"])).filter(|it| !it["buttons"]["unmute"].is_null());
-    let muted =
-        wait_until(Duration::from_secs(5), muted).expect("the gateway says that it is muted");
+    println!("admit: {}", app.press("moe", admit)["text"]);
+    let inside = app.phones_with("mute", 5).expect("he is let in");
+    // The gateway's own words come through.
+    let refused = app.press("ana", admit);
+    println!("admit once more: {}", refused["text"]);
+    assert!(refused["text"].to_string().contains("does not wait"), "{refused}");
+    println!("mute: {}", app.press("moe", &inside["buttons"]["mute"])["text"]);
+    let muted = app.phones_with("unmute", 5).expect("the gateway says that he is muted");
     println!("unmute: {}", app.press("ana", &muted["buttons"]["unmute"])["text"]);
-    // Nobody waits in this room: the gateway's own words come through.
-    let mut admit = muted["buttons"]["unmute"].clone();
-    admit["actionId"] = json!("admit");
-    let refused = app.press("ana", &admit);
-    println!("admit: {}", refused["text"]);
-    assert!(refused["text"].to_string().contains("cannot be done now"), "{refused}");
+    app.phones_with("mute", 5).expect("he is heard again");
     println!("hang up: {}", app.press("ana", &muted["buttons"]["hangup"])["text"]);
     phone.finish(Duration::from_secs(15));
     let records = gateway.wait_call_records(1, Duration::from_secs(5));
@@ -100,6 +98,8 @@ fn built(world: &World) -> PathBuf {
     let source = repository().join("rocketchat-app");
     let copied = Command::new("cp").arg("-r").arg(&source).arg(&folder).status();
     assert!(copied.is_ok_and(|status| status.success()), "{} is copied", source.display());
+    // Where somebody works on the app, packages of his own are there; these are the ones that were asked for.
+    let _ = std::fs::remove_dir_all(folder.join("node_modules"));
     let packages = peers_dir().join("rocketchat-app/node_modules");
     std::os::unix::fs::symlink(packages, folder.join("node_modules")).expect("a link");
     for script in ["check", "bundle"] {
@@ -142,6 +142,13 @@ impl App {
 
     fn slash(&mut self, user: &str, words: &[&str]) -> Value {
         self.ask(&json!({ "do": "slash", "user": user, "words": words }))
+    }
+
+    /// The list of phones, once it has such a button.
+    fn phones_with(&mut self, button: &str, seconds: u64) -> Option<Value> {
+        wait_until(Duration::from_secs(seconds), || {
+            Some(self.slash("ana", &["phones"])).filter(|told| !told["buttons"][button].is_null())
+        })
     }
 
     fn press(&mut self, user: &str, button: &Value) -> Value {
