@@ -1,6 +1,6 @@
 //! `[agi]`: PBXs that ask for the PIN themselves.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use gateway_core::sip::trunk::Cidr;
 
@@ -102,6 +102,15 @@ impl Judge<'_> {
         if allow.is_empty() && section.texts("allow").is_empty() {
             self.say(section, "allow", "nobody may connect; name your PBX, or write listen = \"\"");
         }
+        let is_here = |block: &Cidr| [LOOPBACK_4, LOOPBACK_6].iter().any(|it| block.contains(*it));
+        if !listen.ip().is_loopback() && !allow.is_empty() && allow.iter().all(is_here) {
+            let what = format!(
+                "{listen} is for PBXs elsewhere, yet allow has this host alone; add their addresses to \
+                 allow, or write \"127.0.0.1:{}\"",
+                listen.port(),
+            );
+            self.say(section, "listen", what);
+        }
         let pin = raw.one("pin");
         let rules = Rules {
             words,
@@ -121,5 +130,47 @@ impl Judge<'_> {
             self.say(section, key, what);
         }
         text.to_owned()
+    }
+}
+
+const LOOPBACK_4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const LOOPBACK_6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::{Config, parse};
+
+    fn read(keys: &str) -> Result<Config, String> {
+        let text = format!("[[trunk]]\nname = \"pbx\"\nsources = [\"192.0.2.1\"]\n[agi]\n{keys}");
+        parse("t", &text, Path::new("")).map_err(|mistakes| mistakes.to_string())
+    }
+
+    #[test]
+    fn it_is_off_by_default_and_on_where_it_listens() {
+        assert!(read("").expect("good").agi.is_none());
+        let agi = read("listen = \"127.0.0.1:4573\"\nplay_wrong = \"\"").expect("good").agi;
+        let agi = agi.expect("listens");
+        assert_eq!((agi.rules.tries, agi.rules.digits, agi.rules.patience_ms), (3, 9, 10_000));
+        assert_eq!((agi.connections_max, agi.allow.len()), (100, 2));
+        let far = "listen = \"192.0.2.2:4573\"\nallow = [\"192.0.2.0/24\"]";
+        assert!(read(far).expect("good").agi.is_some());
+    }
+
+    #[test]
+    fn each_mistake_has_its_remedy() {
+        for (keys, remedy) in [
+            ("listen = \"4573\"", "write \"127.0.0.1:4573\""),
+            ("listen = \"192.0.2.2:4573\"", "add their addresses to allow"),
+            ("listen = \"127.0.0.1:4573\"\nallow = []", "name your PBX"),
+            ("listen = \"127.0.0.1:4573\"\nallow = [\"pbx\"]", "\"pbx\""),
+            ("listen = \"127.0.0.1:4573\"\nplay_ask = \"\"", "write \"conf-getpin\""),
+            ("play_wrong = \"a&b\"", "without an ending"),
+            ("connections_max = 0", "1 to 10000"),
+        ] {
+            let mistakes = read(keys).expect_err(keys);
+            assert!(mistakes.contains(remedy), "{keys}: {mistakes}");
+        }
     }
 }
