@@ -1,5 +1,6 @@
-//! The XML for FreeSWITCH, of which Debian has no package and no call was made through one: parsed by Python's expat and held to what
-//! is documented: the tree of the registry, of the dialplan, of a gateway and of the curl binding.
+//! The XML for FreeSWITCH, of which Debian has no package and no call was made through one: parsed by
+//! Python's expat and held to what is documented: the tree of the registry, of the dialplan, of a
+//! gateway and of the curl binding.
 
 use std::process::Command;
 

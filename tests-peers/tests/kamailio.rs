@@ -1,5 +1,6 @@
-//! Two gateways behind Debian's Kamailio with the shipped files: callers of one room reach one gateway and hear each other; one gateway
-//! stops, and the next call goes to the other; what happens within a call finds its way in both directions.
+//! Two gateways behind Debian's Kamailio with the shipped files: callers of one room reach one gateway
+//! and hear each other; one gateway stops, and the next call goes to the other; what happens within a
+//! call finds its way in both directions.
 
 use std::collections::BTreeMap;
 use std::fs;
