@@ -1,47 +1,7 @@
 //! Mistakes people make when they set up dial-in, one at a time in a good configuration: `weebee check` and `weebee setup`
 //! name each of them with the remedy, and the good configuration is good.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use axum::extract::State;
-use axum::http::{StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
-use serde_json::{Value, json};
-
-const GOOD: &str = r#"
-[http]
-listen = "127.0.0.1:0"
-[room]
-backend = "meet"
-[pin]
-digits = 9
-file = "pins.sqlite"
-[dial_in]
-enabled = true
-room_size = "http://127.0.0.1:5280/room-size"
-token_file = "page.token"
-[[dial_in_number]]
-number = "+62 21-555-0100"
-country = "ID"
-[[conference.jitsi]]
-name = "meet"
-domain = "meet.test"
-account_domain = "phones.meet.test"
-[[trunk]]
-name = "pbx"
-sources = ["127.0.0.1"]
-[rtp]
-advertised = "192.0.2.20"
-conference = "192.0.2.20"
-[[rocketchat]]
-name = "chat"
-url = "https://chat.test"
-user_id = "dialinbotdialinbo"
-token_file = "chat.token"
-numbers = ["+62 21 1234 5678"]
-"#;
+use crate::place::{GOOD, Place, Wrong, chat};
 
 /// What stands in place of what, and what is said then.
 const IN_THE_FILE: [(&str, &str, &str); 16] = [
@@ -80,7 +40,7 @@ const IN_THE_FILE: [(&str, &str, &str); 16] = [
 ];
 
 /// What Rocket.Chat answers in place of the good answer, and what is said then.
-const IN_THE_CHAT: [(&str, u16, &str, &str); 9] = [
+const IN_THE_CHAT: [Wrong; 9] = [
     (
         "me",
         401,
@@ -158,60 +118,4 @@ fn setup_names_each_mistake_of_a_workspace() {
     });
     let missed: Vec<String> = missed.collect();
     assert!(missed.is_empty(), "{}", missed.join("\n"));
-}
-
-/// What Rocket.Chat 8 answers, cut to what is read of it, with one answer replaced. Gives its address.
-async fn chat(wrong: Option<(&'static str, u16, &'static str, &'static str)>) -> String {
-    async fn answer(
-        State(wrong): State<Option<(&'static str, u16, &'static str, &'static str)>>,
-        asked: Uri,
-    ) -> Response {
-        let path = asked.path();
-        if let Some((at, status, body, _)) = wrong
-            && path.ends_with(&format!("/{at}"))
-        {
-            return (StatusCode::from_u16(status).expect("a status"), body).into_response();
-        }
-        let call = "https://meet.test/RocketChat6657aabbcc0011223344556f";
-        let body: Value = match path.rsplit('/').next() {
-            Some("info") => json!({"success": true, "info": {"version": "8.8.1"}}),
-            Some("me") => json!({"success": true, "_id": "dialinbotdialinbo", "username": "dialin",
-                "roles": ["user", "bot"]}),
-            Some("rooms.info") => json!({"success": true, "room": {"_id": "GENERAL"}}),
-            Some("video-conference.list") => json!({"success": true, "data": [
-                {"_id": "6657aabbcc0011223344556f", "rid": "GENERAL", "providerName": "jitsi", "url": call}]}),
-            _ => return StatusCode::NOT_FOUND.into_response(),
-        };
-        Json(body).into_response()
-    }
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("bound");
-    let pages = Router::new().fallback(answer).with_state(wrong);
-    tokio::spawn(async move { axum::serve(listener, pages).await });
-    format!("http://{address}")
-}
-
-struct Place(PathBuf);
-
-impl Place {
-    fn new(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).expect("made");
-        for file in ["page.token", "chat.token"] {
-            std::fs::write(path.join(file), "sixteen-letters-of-a-token").expect("written");
-        }
-        std::fs::write(path.join("short.token"), "short").expect("written");
-        Self(path)
-    }
-
-    /// Exit code and all that was said.
-    fn run(&self, config: &str, arguments: &[&str]) -> String {
-        std::fs::write(self.0.join("weebee.toml"), config).expect("written");
-        let mut weebee = Command::new(env!("CARGO_BIN_EXE_weebee"));
-        weebee.args(arguments).args(["--config", "weebee.toml"]).current_dir(&self.0);
-        let done = weebee.output().expect("starts");
-        let said = [done.stdout, done.stderr].concat();
-        format!("{}:\n{}", done.status.code().unwrap_or(-1), String::from_utf8_lossy(&said))
-    }
 }

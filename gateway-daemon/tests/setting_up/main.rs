@@ -1,0 +1,5 @@
+//! Dial-in is set up as the papers say, and by people who make mistakes.
+
+mod guide;
+mod mistakes;
+mod place;
