@@ -1,5 +1,5 @@
-//! Real peers for the gateway: Asterisk 16 and 22, baresip, SIPp, Chromium and PostgreSQL from Debian, each in a network
-//! namespace with nothing but loopback, and an ear that judges what they hear as sound.
+//! Real peers for the gateway: Asterisk 16 and 22, baresip, SIPp, Kamailio, Chromium and PostgreSQL from Debian, each in a
+//! network namespace with nothing but loopback, and an ear that judges what they hear as sound.
 //!
 //! - [`require`]: is the peer installed? If not: a loud skip with the command that brings it, or a failure when
 //!   `WEEBEE_PEERS_REQUIRED=1`.

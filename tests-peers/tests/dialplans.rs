@@ -40,11 +40,11 @@ const PLAYS_MAX: usize = 4;
 /// Seconds after the calls are placed.
 mod at {
     pub const PIN: f64 = 2.0;
-    /// While the third question is asked: two seconds after the second no.
-    pub const WRONG: [f64; 3] = [2.0, 7.5, 13.0];
+    /// Into the words about the wrong one before, which come two seconds after its last key.
+    pub const WRONG: [f64; 3] = [2.0, 8.0, 14.0];
     pub const SENTENCES: [f64; 2] = [8.5, 13.0];
     pub const END: f64 = 17.5;
-    pub const REFUSED: f64 = 20.0;
+    pub const REFUSED: f64 = 21.0;
 }
 
 /// Two worlds side by side, to be done sooner.
