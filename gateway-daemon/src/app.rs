@@ -4,11 +4,11 @@
 //! One task owns the dialogue and is the only one that answers the core. The registry and the record file have threads
 //! of their own; nothing here waits for a disk.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use gateway_core::base::ids::TrunkId;
+use gateway_core::base::ids::{CallKey, TrunkId};
 use gateway_core::gateway::{BrowserSettings, Command, Event, GatewayConfig};
 use gateway_core::io::signalling::{self, GatewayHandle, Running};
 use gateway_core::io::{os_rng, wall_clock};
@@ -18,7 +18,7 @@ use gateway_core::leg::end_reason::EndReason;
 use gateway_core::leg::jitsi::signal::JitsiBackend;
 use gateway_core::leg::jitsi::signal::bridge::{BridgeSessions, TransportKind};
 use gateway_core::media::clip::ClipLibrary;
-use gateway_core::sip::endpoint::EndpointConfig;
+use gateway_core::sip::endpoint::{EndpointConfig, InviteFacts};
 use gateway_core::webrtc::Setup;
 use tokio::sync::{Notify, mpsc};
 
@@ -28,6 +28,9 @@ use crate::config::Config;
 use crate::config::browser::Browser;
 use crate::config::jitsi::Jitsi;
 use crate::health::Health;
+use crate::hooks::Hooks;
+use crate::hooks::route::{self, Decision};
+use crate::hooks::story::{self, Story};
 use crate::ivr::policy::Policy;
 use crate::ivr::{Action, AdmittedPin, Ivr, IvrCounters, Lookup, LookupFailed, RefusedPin};
 use crate::log;
@@ -60,6 +63,8 @@ pub struct Shared {
     pub shower: Shower,
     /// Wall time of the start.
     pub started: Duration,
+    /// Programs of the owner.
+    pub hooks: Option<Arc<Hooks>>,
     /// How the workspaces of Rocket.Chat are.
     pub rocketchat: Vec<Arc<Status>>,
     /// What the FastAGI server counted.
@@ -121,7 +126,15 @@ impl Shared {
         });
         let chats = self.rocketchat.iter().filter_map(|status| status.seen().trouble);
         let audit = self.pins.journal().trouble();
-        let problems = pins.into_iter().chain(cdr).chain(audit).chain(down).chain(chats).collect();
+        let hooks = self.hooks.iter().flat_map(|hooks| hooks.troubles());
+        let problems = pins
+            .into_iter()
+            .chain(cdr)
+            .chain(audit)
+            .chain(down)
+            .chain(chats)
+            .chain(hooks)
+            .collect();
         Health { stopped, draining, problems }
     }
 }
@@ -134,6 +147,11 @@ pub struct App {
     records: Shower,
     answers: mpsc::Sender<(u64, Lookup)>,
     lookups: mpsc::Receiver<(u64, Lookup)>,
+    story: Story,
+    /// Calls whose route a program is asked about, and its answers.
+    undecided: BTreeMap<CallKey, (TrunkId, Arc<InviteFacts>)>,
+    decide: mpsc::Sender<(CallKey, Option<Decision>)>,
+    decisions: mpsc::Receiver<(CallKey, Option<Decision>)>,
     drain: Duration,
 }
 
@@ -162,6 +180,9 @@ impl App {
         let pins = pins.map_err(thread)?;
         let cdr = config.cdr.file.clone().map(|file| CdrWriter::start(file, config.cdr.sync_each));
         let cdr = cdr.transpose().map_err(thread)?;
+        let hooks = config.hooks.as_ref();
+        let hooks = hooks.map(|it| Hooks::start(it, key.clone(), rng.fork("hooks")));
+        let hooks = hooks.transpose().map_err(CannotStart)?.map(Arc::new);
         let clips = clips(config)?;
         let sites = config.jitsi.iter().map(|jitsi| jitsi.site.clone()).collect();
         let running = signalling::start_with_sites(core_config(config, clips), sites, rng)
@@ -176,6 +197,7 @@ impl App {
                 config.http.rooms,
             ),
             started: wall_clock().unix,
+            hooks,
             rocketchat: service::statuses(config),
             agi: Arc::default(),
             seen: Seen::new(running.handle.clone()),
@@ -185,6 +207,11 @@ impl App {
             cdr,
         };
         let throttle = shared.pins.throttle().clone();
+        if let Some(hooks) = &shared.hooks {
+            let heard = shared.pins.journal().listen();
+            tokio::spawn(story::pins(Arc::clone(hooks), heard, shared.trunks.clone()));
+        }
+        let (decide, decisions) = mpsc::channel(LOOKUPS_PENDING_MAX);
         Ok(Self {
             running,
             shared: Arc::new(shared),
@@ -192,6 +219,10 @@ impl App {
             records: Shower::new(key, config.cdr.numbers, config.cdr.rooms),
             answers,
             lookups,
+            story: Story::default(),
+            undecided: BTreeMap::new(),
+            decide,
+            decisions,
             drain: config.sip.drain,
         })
     }
@@ -237,6 +268,10 @@ impl App {
                 }
                 Some((ticket, lookup)) = self.lookups.recv() => {
                     let actions = self.ivr.lookup_done(Instant::now(), ticket, lookup);
+                    self.act(actions).await;
+                }
+                Some((call, decision)) = self.decisions.recv() => {
+                    let actions = self.decided(call, decision);
                     self.act(actions).await;
                 }
                 () = sleep_until(wake), if wake.is_some() => {
@@ -286,6 +321,7 @@ impl App {
             let (mut commands, mut records) = (Vec::new(), Vec::new());
             for event in events.drain(..) {
                 records.extend(self.note(&event));
+                let Some(event) = self.ask_program(event) else { continue };
                 if matches!(event, Event::CallJoined(..) | Event::CallEnded(_)) {
                     self.shared.rooms_changed.notify_one();
                 }
@@ -303,6 +339,52 @@ impl App {
             commands
         };
         self.tell(commands).await;
+    }
+
+    /// A new call waits while a program is asked where it goes; everything else comes back at once.
+    fn ask_program(&mut self, event: Event) -> Option<Event> {
+        let desk = self.shared.hooks.as_ref().and_then(|hooks| hooks.route.clone());
+        let (call, trunk, facts) = match (event, &desk) {
+            (Event::RouteNeeded { call, trunk, facts }, Some(_)) => (call, trunk, facts),
+            (event, _) => {
+                if let Event::CallEnded(record) = &event {
+                    self.undecided.remove(&record.call);
+                }
+                return Some(event);
+            }
+        };
+        let facts = Arc::<InviteFacts>::from(facts);
+        self.undecided.insert(call, (trunk, Arc::clone(&facts)));
+        let (trunk, decide) = (self.trunk(trunk).to_owned(), self.decide.clone());
+        tokio::spawn(async move {
+            let question = route::Question { call, trunk, facts };
+            let decision = match &desk {
+                Some(desk) => desk.ask(&question).await,
+                None => None,
+            };
+            // Nobody listens any more: the gateway ends.
+            let _ = decide.send((call, decision)).await;
+        });
+        None
+    }
+
+    /// What a program said; nothing of use: as the configuration says.
+    fn decided(&mut self, call: CallKey, decision: Option<Decision>) -> Vec<Action> {
+        // He may have hung up meanwhile.
+        let Some((trunk, facts)) = self.undecided.remove(&call) else { return Vec::new() };
+        let now = Instant::now();
+        let desk = self.shared.hooks.as_ref().and_then(|hooks| hooks.route.as_ref());
+        match decision {
+            Some(decision) => self.ivr.decided(now, (call, trunk), &facts, decision),
+            None if desk.is_some_and(route::RouteDesk::refuses) => {
+                let reason = EndReason::ServiceUnavailable;
+                vec![Action::Command(Command::End { call, reason })]
+            }
+            None => {
+                let facts = Box::new((*facts).clone());
+                self.ivr.handle_event(now, &Event::RouteNeeded { call, trunk, facts })
+            }
+        }
     }
 
     async fn act(&mut self, actions: Vec<Action>) {
@@ -370,7 +452,8 @@ impl App {
     }
 
     /// Milestones of calls: log, figures; gives the line of the record, if there is one.
-    fn note(&self, event: &Event) -> Option<String> {
+    fn note(&mut self, event: &Event) -> Option<String> {
+        self.tell_program(event);
         match event {
             Event::RouteNeeded { call, trunk, facts } => {
                 let (trunk, caller) = (self.trunk(*trunk), &facts.caller);
@@ -401,6 +484,18 @@ impl App {
             _ => {}
         }
         None
+    }
+
+    fn tell_program(&mut self, event: &Event) {
+        let Some(hooks) = &self.shared.hooks else { return };
+        let trunk = match event {
+            Event::RouteNeeded { trunk, .. } => *trunk,
+            Event::CallEnded(record) => record.trunk,
+            _ => TrunkId::PAGES,
+        };
+        if let Some(events) = &hooks.events {
+            self.story.note(events, event, self.shared.trunk(trunk));
+        }
     }
 
     fn trunk(&self, trunk: TrunkId) -> &str {

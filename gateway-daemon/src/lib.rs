@@ -13,6 +13,7 @@ pub mod cli;
 pub mod config;
 pub mod dial_in;
 pub mod health;
+pub mod hooks;
 pub mod ivr;
 pub mod journal;
 pub mod log;

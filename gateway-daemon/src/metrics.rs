@@ -13,6 +13,7 @@ use gateway_core::gateway::snapshot::GatewaySnapshot;
 
 use crate::agi::AgiCounters;
 use crate::cdr::{CdrCounters, direction};
+use crate::hooks::Seen as HooksSeen;
 use crate::ivr::IvrCounters;
 use crate::journal::LineCounters;
 use crate::pin::events::PinCounts;
@@ -98,6 +99,8 @@ pub const OWN: &[MetricDecl] = &[
     ),
     own("rocketchat_meetings_open", "gauge", "workspace", "Meetings with a number and a PIN."),
     own("agi_open", "gauge", "", "FastAGI conversations that go on."),
+    own("hook_up", "gauge", "hook", "1 if the last request to the program was good."),
+    own("hook_events_waiting", "gauge", "", "Events that wait for the program that is told."),
     own("audit_up", "gauge", "", "1 if the audit log reaches the disk."),
     own("audit_lines_written_total", "counter", "", "Lines of the audit log that were written."),
     own(
@@ -207,6 +210,8 @@ pub struct Sample<'a> {
     pub pins_up: bool,
     /// Likewise.
     pub cdr_up: bool,
+    /// Programs of the owner.
+    pub hooks: HooksSeen,
     /// Workspaces of Rocket.Chat, by name.
     pub chats: &'a [(String, Seen)],
     /// Fed by events.
@@ -229,6 +234,7 @@ pub fn render(sample: &Sample<'_>) -> String {
     let mut chats = DeskCounters::default();
     sample.chats.iter().for_each(|(_, seen)| chats.add(&seen.counters));
     chats.visit(&mut |name, help, value| page.counter(name, help, value));
+    sample.hooks.counters.visit(&mut |name, help, value| page.counter(name, help, value));
     for metric in OWN {
         page.head(metric.name, metric.kind, metric.help);
         own_values(&mut page, metric.name, sample);
@@ -310,6 +316,12 @@ fn pin_values(page: &mut Page, name: &str, sample: &Sample<'_>) {
         "audit_lines_lost_total" => page.value(name, &[], sample.audit.0.lost as f64),
         "audit_lines_waiting" => page.value(name, &[], sample.audit.1 as f64),
         "pin_registry_up" => page.value(name, &[], flag(sample.pins_up)),
+        "hook_up" => {
+            for (hook, is_up) in &sample.hooks.up {
+                page.value(name, &[("hook", hook)], flag(*is_up));
+            }
+        }
+        "hook_events_waiting" => page.value(name, &[], sample.hooks.waiting as f64),
         "rocketchat_up" => {
             for (workspace, seen) in sample.chats {
                 page.value(name, &[("workspace", workspace)], flag(seen.up));

@@ -117,4 +117,6 @@ fn registry(error: &PinError) -> Problem {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -19,8 +19,9 @@ pub(super) const CHECK_TOKEN: &str = "a-token-for-the-pbx";
 /// A gateway without calls, and its interface.
 pub(super) struct Place {
     pub(super) api: Api,
+    config: Config,
     _app: App,
-    _folder: Folder,
+    folder: Folder,
 }
 
 /// Writes a token that nobody else may read.
@@ -48,7 +49,7 @@ pub(super) fn place(more: &str) -> Place {
     let config = config(&folder, more).expect("a good configuration");
     let app = App::start(&config).expect("starts");
     let api = Api::new(&config, app.handle(), app.shared()).expect("has tokens");
-    Place { api, _app: app, _folder: folder }
+    Place { api, config, _app: app, folder }
 }
 
 /// An answer as a program sees it.
@@ -62,6 +63,10 @@ pub(super) struct Seen {
 }
 
 impl Place {
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
     pub(super) async fn send(&self, request: Request<Body>) -> Seen {
         let mut request = request;
         let from: SocketAddr = "192.0.2.9:4000".parse().expect("an address");
@@ -397,7 +402,7 @@ async fn a_question_that_cannot_be_is_said_in_the_form_it_came_in() {
     is_problem(&pbx(&place, "text/xml", JSON, "<pin/>").await, 415, "wrong-type");
     let long = "1".repeat(33);
     assert_eq!(pbx(&place, FORM, "*/*", &format!("pin={long}")).await.status, 400);
-    let file = rusqlite::Connection::open(place._folder.path().join("weebee-pins.sqlite"));
+    let file = rusqlite::Connection::open(place.folder.path().join("weebee-pins.sqlite"));
     file.expect("opens").execute_batch("ALTER TABLE pins RENAME TO gone").expect("broken");
     let line = pbx(&place, FORM, "*/*", "pin=482917365").await;
     assert_eq!((line.status, line.text.as_str()), (503, "NO|later"));

@@ -6,6 +6,7 @@
 pub mod doubts;
 mod guest;
 pub mod live;
+pub mod programs;
 pub mod rocketchat;
 
 use std::fmt;

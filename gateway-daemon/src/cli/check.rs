@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{failed, load};
-use crate::check::{Finding, Weight, doubts, live};
+use crate::check::{Finding, Weight, doubts, live, programs};
 
 /// Arguments of `weebee check`.
 #[derive(Debug, Args)]
@@ -15,7 +15,7 @@ pub struct CheckArguments {
     #[arg(long, short)]
     config: PathBuf,
     /// Log in to each Jitsi deployment and enter a room nobody knows, as a phone would: account, trust, rooms, Jicofo,
-    /// clock, bridge. Takes some seconds; nobody hears anything.
+    /// clock, bridge. Sends a signed `ping` to each hook. Takes some seconds; nobody hears anything.
     #[arg(long)]
     live: bool,
 }
@@ -35,11 +35,16 @@ pub fn run(arguments: &CheckArguments) -> ExitCode {
     };
     println!("{file}: good ({trunks} trunks, {listeners} listeners{deployments})");
     let mut found = doubts::doubts(&config, gateway_core::io::wall_clock().unix);
+    found.extend(programs::doubts(&config));
     show(&file, &found);
     if arguments.live {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let seen = match runtime {
-            Ok(runtime) => runtime.block_on(live::findings(&config)),
+            Ok(runtime) => runtime.block_on(async {
+                let mut seen = live::findings(&config).await;
+                seen.extend(programs::findings(&config).await);
+                seen
+            }),
             Err(error) => return failed(error),
         };
         show(&file, &seen);

@@ -11,6 +11,7 @@ pub mod audit;
 pub mod browser;
 pub mod dial_in;
 pub mod docgen;
+pub mod hooks;
 pub mod jitsi;
 pub mod number;
 pub mod pins;

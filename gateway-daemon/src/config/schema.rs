@@ -7,6 +7,7 @@ use super::api::API;
 use super::audit::AUDIT;
 use super::browser::BROWSER;
 use super::dial_in::{DIAL_IN, DIAL_IN_NUMBER};
+use super::hooks::HOOKS;
 use super::jitsi::JITSI;
 use super::pins::PIN;
 use super::rocketchat::ROCKETCHAT;
@@ -129,6 +130,7 @@ pub const SECTIONS: &[SectionDecl] = &[
     DIAL_IN,
     DIAL_IN_NUMBER,
     AGI,
+    HOOKS,
     CDR,
     AUDIT,
     LOG,

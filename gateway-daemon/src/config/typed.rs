@@ -16,6 +16,7 @@ use super::api::Api;
 use super::audit::Audit;
 use super::browser::Browser;
 use super::dial_in::DialIn;
+use super::hooks::Hooks;
 use super::jitsi::Jitsi;
 use super::number::Pattern;
 pub use super::pins::PinSettings;
@@ -60,6 +61,8 @@ pub struct Config {
     pub dial_in: Option<DialIn>,
     /// `[agi]`, where it listens.
     pub agi: Option<Agi>,
+    /// `[hooks]`, where an address is given.
+    pub hooks: Option<Hooks>,
     /// `[cdr]`.
     pub cdr: Cdr,
     /// `[audit]`.
@@ -188,6 +191,7 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
     let api = judge.api(raw);
     let browser = judge.browser(raw);
     let dial_in = judge.dial_in(raw);
+    let hooks = judge.hooks(raw);
     let agi = judge.agi(raw);
     let jitsi = judge.conferences(raw);
     let rocketchat = judge.workspaces(raw);
@@ -209,6 +213,7 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
         api: api?,
         browser: browser?,
         dial_in: dial_in?,
+        hooks: hooks?,
         agi: agi?,
         cdr: judge.cdr(raw.one("cdr")),
         audit: judge.audit(raw.one("audit")),

@@ -28,6 +28,7 @@ use gateway_core::leg::end_reason::EndReason;
 use gateway_core::media::clip::prompt::PromptId;
 use gateway_core::sip::endpoint::InviteFacts;
 
+use crate::hooks::route::Decision;
 use crate::pin::events::Typist;
 use crate::pin::handle::SharedThrottle;
 use crate::pin::throttle::{CallerBucket, Cap};
@@ -273,7 +274,39 @@ impl Ivr {
         trunk: TrunkId,
         facts: &InviteFacts,
     ) -> Vec<Action> {
-        match self.policy.way(trunk, facts) {
+        let way = self.policy.way(trunk, facts);
+        self.send(now, (call, trunk), facts, way)
+    }
+
+    /// A program has decided about a call, in the place of the dialplan.
+    pub fn decided(
+        &mut self,
+        now: Instant,
+        (call, trunk): (CallKey, TrunkId),
+        facts: &InviteFacts,
+        decision: Decision,
+    ) -> Vec<Action> {
+        let way = self.policy.decided(trunk, facts, &decision);
+        match (way, decision) {
+            (Ok(way), _) => self.send(now, (call, trunk), facts, way),
+            (Err(language), Decision::Refuse { reason, words, .. }) if !words.is_empty() => {
+                vec![Action::Command(Command::SayAndEnd { call, words, language, reason })]
+            }
+            (Err(_), Decision::Refuse { reason, .. }) => {
+                vec![Action::Command(Command::End { call, reason })]
+            }
+            (Err(_), _) => Vec::new(),
+        }
+    }
+
+    fn send(
+        &mut self,
+        now: Instant,
+        (call, trunk): (CallKey, TrunkId),
+        facts: &InviteFacts,
+        way: Way,
+    ) -> Vec<Action> {
+        match way {
             Way::Room(route) => {
                 self.counters.routes_without_pin += 1;
                 vec![Action::Command(Command::Route { call, route })]

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::config::number::masked;
 use crate::config::rooms::Label;
 use crate::config::typed::{Did, PinSettings, Rooms};
+use crate::hooks::route::Decision;
 use crate::pin::Grant;
 use crate::pin::ticket::{self, TicketAsk};
 
@@ -106,24 +107,8 @@ impl Policy {
     /// Where a call goes: a header of a trusted trunk, else the dialled number, else the ticket or the PIN.
     pub fn way(&self, trunk: TrunkId, facts: &InviteFacts) -> Way {
         let Some(rules) = self.trunks.get(usize::from(trunk.0)) else { return Way::Nowhere };
-        let did = self.dids.iter().find(|did| {
-            did.number.matches(facts.request_user.reveal())
-                && did.trunk.as_ref().is_none_or(|name| *name == rules.name)
-        });
-        let room = did.and_then(|did| did.room.clone());
-        let ticket = rules.tickets.then(|| shown_ticket(facts)).flatten();
-        let asking = Asking {
-            language: did.and_then(|did| did.language).unwrap_or(rules.language),
-            ticket: ticket.map(|text| TicketAsk {
-                text,
-                trunk: rules.name.clone(),
-                room: room.clone(),
-            }),
-            room,
-            length_max: did.and_then(|did| did.length_max),
-            caller: caller(facts),
-            backend: did.and_then(|did| did.backend.clone()),
-        };
+        let did = self.did(rules, facts);
+        let asking = self.asking(rules, did, facts);
         if let Some(named) = rules.trusted.then(|| room_header(facts)).flatten() {
             return match named {
                 Ok(room) => self.room(&asking, room, Role::Guest, "header"),
@@ -137,6 +122,62 @@ impl Policy {
             Some(_) => Way::Ask(asking),
             None if self.ask_unmatched => Way::Ask(asking),
             None => Way::Nowhere,
+        }
+    }
+
+    fn did(&self, rules: &TrunkRules, facts: &InviteFacts) -> Option<&Did> {
+        self.dids.iter().find(|did| {
+            did.number.matches(facts.request_user.reveal())
+                && did.trunk.as_ref().is_none_or(|name| *name == rules.name)
+        })
+    }
+
+    /// What a PIN dialogue with this caller must know.
+    fn asking(&self, rules: &TrunkRules, did: Option<&Did>, facts: &InviteFacts) -> Asking {
+        let room = did.and_then(|did| did.room.clone());
+        let ticket = rules.tickets.then(|| shown_ticket(facts)).flatten();
+        Asking {
+            language: did.and_then(|did| did.language).unwrap_or(rules.language),
+            ticket: ticket.map(|text| TicketAsk {
+                text,
+                trunk: rules.name.clone(),
+                room: room.clone(),
+            }),
+            room,
+            length_max: did.and_then(|did| did.length_max),
+            caller: caller(facts),
+            backend: did.and_then(|did| did.backend.clone()),
+        }
+    }
+
+    /// Where a call goes when a program has said so; `Err`: nowhere, with words in this language.
+    pub fn decided(
+        &self,
+        trunk: TrunkId,
+        facts: &InviteFacts,
+        decision: &Decision,
+    ) -> Result<Way, Language> {
+        let Some(rules) = self.trunks.get(usize::from(trunk.0)) else { return Ok(Way::Nowhere) };
+        let mut asking = self.asking(rules, self.did(rules, facts), facts);
+        let (Decision::Join { language, .. }
+        | Decision::Pin { language, .. }
+        | Decision::Refuse { language, .. }) = decision;
+        asking.language = language.unwrap_or(asking.language);
+        match decision {
+            Decision::Join { room, role, label, .. } => {
+                let mut route = self.route(&asking, room.clone(), *role, "hook".to_owned());
+                route.label = label.clone().unwrap_or(route.label);
+                route.language = language.unwrap_or(route.language);
+                Ok(Way::Room(route))
+            }
+            Decision::Pin { room, .. } => {
+                asking.room = room.clone().or(asking.room);
+                if let Some(ticket) = &mut asking.ticket {
+                    ticket.room.clone_from(&asking.room);
+                }
+                Ok(Way::Ask(asking))
+            }
+            Decision::Refuse { .. } => Err(asking.language),
         }
     }
 

@@ -13,6 +13,7 @@ use gateway_core::sip::trunk::{ListenerConfig, SipTransport, UnknownSource};
 use super::OWN;
 use crate::agi::AgiCounters;
 use crate::cdr::CdrCounters;
+use crate::hooks::HookCounters;
 use crate::ivr::IvrCounters;
 use crate::rocketchat::desk::DeskCounters;
 
@@ -75,6 +76,7 @@ pub fn reference_page(core: &[(String, String)]) -> String {
     AgiCounters::default().visit(&mut see);
     CdrCounters::default().visit(&mut see);
     DeskCounters::default().visit(&mut see);
+    HookCounters::default().visit(&mut see);
     for (title, counters) in [
         ("PINs, FastAGI, call records and Rocket.Chat", &daemon[..]),
         ("SIP, calls and sound", core),

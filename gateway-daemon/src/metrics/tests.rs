@@ -29,6 +29,7 @@ fn page(stats: &Stats) -> String {
         audit_up: false,
         pins_up: true,
         cdr_up: false,
+        hooks: Default::default(),
         chats: &[("chat".to_owned(), Seen { up: true, open: 2, ..Seen::default() })],
         stats,
         trunks: &["pb\"x".to_owned()],

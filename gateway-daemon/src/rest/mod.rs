@@ -57,9 +57,15 @@ impl Rest {
 
     /// Answers requests on `listener` for ever.
     pub async fn serve(self, listener: TcpListener, guard: Guard) -> std::io::Result<()> {
+        let pages = self.router(guard).into_make_service_with_connect_info::<SocketAddr>();
+        axum::serve(listener, pages).await
+    }
+
+    /// All pages.
+    pub(crate) fn router(self, guard: Guard) -> Router {
         let guard = Arc::new(guard);
         let web = self.web.clone().map(Web::router).unwrap_or_default().merge(self.hooks.clone());
-        let pages = Router::new()
+        Router::new()
             .route("/health", get(health))
             .route("/metrics", get(metrics_page))
             .route("/calls", get(calls))
@@ -68,10 +74,7 @@ impl Rest {
             .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such page; try /calls") })
             .layer(middleware::from_fn_with_state(guard, guard::check))
             .with_state(self)
-            .merge(web);
-
-        let pages = pages.into_make_service_with_connect_info::<SocketAddr>();
-        axum::serve(listener, pages).await
+            .merge(web)
     }
 
     async fn snapshot(&self) -> Result<GatewaySnapshot, Response> {
@@ -132,6 +135,7 @@ async fn metrics_page(State(rest): State<Rest>) -> Result<Response, Response> {
         audit_up: rest.shared.pins().journal().trouble().is_none(),
         pins_up: pins.is_none(),
         cdr_up: cdr.is_none(),
+        hooks: rest.shared.hooks.as_ref().map(|hooks| hooks.seen()).unwrap_or_default(),
         chats: &chats,
         stats: &state.stats,
         trunks: &rest.shared.trunks,

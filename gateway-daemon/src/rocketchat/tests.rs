@@ -11,6 +11,7 @@ use super::line::{Act, Line, LineFailure};
 use super::room::Origin;
 use super::task::WorkspaceHandle;
 use super::webhook::{self, Door};
+use crate::testing::mutated;
 
 const TOKEN: &str = "sixteen-letters-of-a-token";
 
@@ -58,39 +59,6 @@ fn frames() -> Vec<String> {
     .iter()
     .map(Value::to_string)
     .collect()
-}
-
-/// One to four changes: bytes, pieces that go, come twice or come from elsewhere.
-fn mutated(text: &str, rng: &mut Rng) -> String {
-    const PIECES: [&str; 14] = [
-        "null", "[]", "{}", "-1", "1e999", "\"\"", "true", "\\u0000", "\\ud800", "[[[[[[[[",
-        "\"msg\":", "%", "€", "\u{0}",
-    ];
-    let mut bytes = text.as_bytes().to_vec();
-    let below = |rng: &mut Rng, length: usize| {
-        usize::try_from(rng.below(u32::try_from(length).unwrap_or(1))).unwrap_or(0)
-    };
-    for _ in 0..=rng.below(3) {
-        let at = below(rng, bytes.len().max(1)).min(bytes.len());
-        match rng.below(5) {
-            0 if at < bytes.len() => bytes[at] = u8::try_from(rng.below(256)).unwrap_or(0),
-            1 => bytes.truncate(at),
-            2 => {
-                let end = (at + below(rng, 12)).min(bytes.len());
-                bytes.drain(at..end);
-            }
-            3 => {
-                let end = (at + below(rng, 40)).min(bytes.len());
-                let piece = bytes[at..end].to_vec();
-                bytes.splice(at..at, piece);
-            }
-            _ => {
-                let piece = PIECES[below(rng, PIECES.len())];
-                bytes.splice(at..at, piece.bytes());
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[test]

@@ -84,10 +84,15 @@ impl Phoning {
 
 impl Place {
     pub async fn start(name: &str) -> Self {
+        Self::start_with(name, "").await
+    }
+
+    /// With more in its configuration.
+    pub async fn start_with(name: &str, more: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("made");
-        for (name, text) in [("token", TOKEN), ("pbx", PBX_TOKEN)] {
+        for (name, text) in [("token", TOKEN), ("pbx", PBX_TOKEN), ("secret", TOKEN)] {
             std::fs::write(folder.join(name), text).expect("written");
             let mode = std::fs::Permissions::from_mode(0o600);
             std::fs::set_permissions(folder.join(name), mode).expect("ours");
@@ -95,7 +100,7 @@ impl Place {
         // What curl says of each answer, after its body.
         let said = "silent\nshow-error\nmax-time = 60\nwrite-out = \"\\n%{http_code} %{method} %{content_type}\\n%{url_effective}\"\n";
         std::fs::write(folder.join(".curlrc"), said).expect("written");
-        let config = config::parse("test", CONFIG, &folder).expect("valid");
+        let config = config::parse("test", &format!("{CONFIG}{more}"), &folder).expect("valid");
         let app = App::start(&config).expect("starts");
         let listener = rest::bind(([127, 0, 0, 1], 0).into()).await.expect("bound");
         let http = listener.local_addr().expect("bound");
