@@ -302,11 +302,15 @@ mod tests {
             "",
             "[pin]\ndatabase = \"postgresql://weebee@127.0.0.1/weebee\"\n",
             "[pin]\ndatabase = \"postgresql:///weebee?host=/run/postgresql\"\n",
+            "[pin]\ndatabase = \"postgresql://weebee@db.test/weebee\"\n",
         ] {
             assert_eq!(said(good), [""; 0], "{good}");
         }
         for (keys, wanted) in [
-            ("[pin]\ndatabase = \"postgresql://weebee@db.test/weebee\"\n", "openly to db.test"),
+            (
+                "[pin]\ndatabase = \"postgresql://weebee@db.test/weebee?sslmode=disable\"\n",
+                "openly to db.test",
+            ),
             ("[pin]\ndigits = 6\nwrong_per_trunk_h = 500\n", "write digits = 9"),
             ("[pin]\nttl_h = 0\n", "write ttl_h = 24"),
             ("[[room_policy]]\nname = \"a\"\nlabel = \"full\"\n", "write \"masked\""),
