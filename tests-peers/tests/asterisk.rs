@@ -42,11 +42,13 @@ sources = ["127.0.0.1"]
 /// When things happen in a room, in seconds after the calls are placed.
 mod at {
     pub const PIN: f64 = 2.0;
-    /// The three sentences: Asterisk 16, Asterisk 22, `weebee call`.
+    /// The three sentences: Asterisk 16, Asterisk 22, `weebee call`. The third counts from its own start, which comes
+    /// seconds late where sixteen begin at once.
     pub const SENTENCES: [f64; 3] = [12.0, 17.5, 23.0];
-    pub const MUTE: f64 = 28.5;
-    pub const MUTED_SENTENCE: f64 = 33.0;
-    pub const END: f64 = 38.0;
+    /// The words that follow would be heard over a late third sentence.
+    pub const MUTE: f64 = 36.0;
+    pub const MUTED_SENTENCE: f64 = 40.5;
+    pub const END: f64 = 45.5;
 }
 
 /// One pair of codecs in a room of its own.
