@@ -10,6 +10,7 @@ pub mod app;
 pub mod cdr;
 pub mod check;
 pub mod cli;
+mod client;
 pub mod config;
 pub mod dial_in;
 pub mod health;

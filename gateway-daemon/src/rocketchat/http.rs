@@ -1,42 +1,30 @@
-//! REST over HTTP/1.1: one connection per request, closed after it; sizes and times are capped. Redirects are not
-//! followed: they would carry the token elsewhere.
+//! REST: a request with the bot's token, and its answer.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, Method, Request as HttpRequest, header};
 use gateway_core::base::pii::Pii;
 use gateway_core::io::wall_clock;
-use gateway_core::io::xmpp::{Trust, WebAddress, tls};
-use http_body_util::{BodyExt, Full, Limited};
+use gateway_core::io::xmpp::{Trust, WebAddress};
+use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use super::api::{self, ApiFailure, Request};
 use super::ids::Id;
-
-/// A connection, with TLS or without.
-pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+use crate::client::{Client, Wire};
 
 /// The way to a workspace.
 #[derive(Clone)]
 pub struct Web {
-    address: WebAddress,
-    tls: Arc<ClientConfig>,
+    client: Client,
     user: Id,
     token: Pii<String>,
 }
 
 impl std::fmt::Debug for Web {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Web({})", self.address)
+        write!(formatter, "Web({})", self.client.address())
     }
 }
 
@@ -48,8 +36,8 @@ impl Web {
         user: Id,
         token: Pii<String>,
     ) -> Result<Self, String> {
-        let tls = tls::client_config(trust)?;
-        Ok(Self { address, tls, user, token })
+        let unreached = "`url`, the network and that Rocket.Chat runs";
+        Ok(Self { client: Client::new(address, trust, unreached)?, user, token })
     }
 
     /// Sends a request of ours and judges the answer.
@@ -57,63 +45,31 @@ impl Web {
         match tokio::time::timeout(ANSWER_WITHIN, self.exchange(request)).await {
             Ok(Ok((status, reset, body))) => api::judge(status, reset, &body),
             Ok(Err(what)) => Err(ApiFailure::Later(what)),
-            Err(_) => Err(ApiFailure::Later(format!("{} does not answer in time", self.address))),
+            Err(_) => {
+                Err(ApiFailure::Later(format!("{} does not answer in time", self.client.address())))
+            }
         }
     }
 
     /// A connection to the workspace.
     pub(super) async fn wire(&self) -> Result<Box<dyn Wire>, String> {
-        let WebAddress { host, port, secure, .. } = &self.address;
-        let refused = |error: std::io::Error| {
-            format!(
-                "cannot reach {}: {}; check `url`, the network and that Rocket.Chat runs",
-                self.address,
-                error.kind()
-            )
-        };
-        let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(refused)?;
-        let _ = stream.set_nodelay(true);
-        if !secure {
-            return Ok(Box::new(stream));
-        }
-        let name = ServerName::try_from(host.clone())
-            .map_err(|_| format!("{host:?} is no name for TLS"))?;
-        let connector = TlsConnector::from(Arc::clone(&self.tls));
-        let stream = connector.connect(name, stream).await.map_err(|error| {
-            format!("TLS with {} failed: {error}; set ca_file or tls_pins if its certificate is your own", self.address)
-        })?;
-        Ok(Box::new(stream))
+        self.client.wire().await
     }
 
     /// Where the WebSocket is.
     pub(super) fn socket_url(&self) -> String {
-        let scheme = if self.address.secure { "wss" } else { "ws" };
-        format!("{scheme}://{}{}/websocket", self.address.authority(), self.base())
+        let scheme = if self.client.address().secure { "wss" } else { "ws" };
+        format!("{scheme}://{}{}/websocket", self.client.address().authority(), self.base())
     }
 
     /// The path below which the workspace lives, without a slash at the end.
     fn base(&self) -> &str {
-        self.address.path.trim_end_matches('/')
+        self.client.address().path.trim_end_matches('/')
     }
 
     async fn exchange(&self, request: &Request) -> Result<(u16, Option<u64>, Vec<u8>), String> {
-        let wire = self.wire().await?;
-        let broken = |error: hyper::Error| format!("{}: broken HTTP: {error}", self.address);
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(wire)).await.map_err(broken)?;
-        // Ends with its connection, which lives no longer than this exchange.
-        let driver = tokio::spawn(connection);
-        let exchange = async {
-            let answer = sender.send_request(self.http(request)?).await.map_err(broken)?;
-            let (status, reset) = (answer.status().as_u16(), reset_in(answer.headers()));
-            let body = Limited::new(answer.into_body(), BODY_BYTES_MAX).collect().await;
-            let body =
-                body.map_err(|error| format!("{}: broken HTTP body: {error}", self.address))?;
-            Ok((status, reset, body.to_bytes().to_vec()))
-        };
-        let done = exchange.await;
-        driver.abort();
-        done
+        let (status, headers, body) = self.client.ask(self.http(request)?, BODY_BYTES_MAX).await?;
+        Ok((status, reset_in(&headers), body))
     }
 
     fn http(&self, request: &Request) -> Result<HttpRequest<Full<Bytes>>, String> {
@@ -124,7 +80,7 @@ impl Web {
         let made = HttpRequest::builder()
             .method(method)
             .uri(format!("{}{}", self.base(), request.path))
-            .header(header::HOST, self.address.authority())
+            .header(header::HOST, self.client.address().authority())
             .header(header::USER_AGENT, concat!("weebee/", env!("CARGO_PKG_VERSION")))
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::CONNECTION, "close")

@@ -9,8 +9,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use super::http::{Web, Wire};
+use super::http::Web;
 use super::line::LineFailure;
+use crate::client::Wire;
 
 /// What a socket says.
 #[derive(Debug)]
