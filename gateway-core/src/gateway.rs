@@ -197,7 +197,7 @@ pub enum Output {
     Event(Event),
 }
 
-pub use crate::call::event::{Command, Event};
+pub use crate::call::event::{Command, DialOrder, Event};
 
 /// The gateway.
 pub struct Gateway {
@@ -347,8 +347,19 @@ impl Gateway {
                 };
                 self.tell(call, end).map(|()| None)
             }
-            Command::Dial { trunk, target, from_user, headers, route, keys, quiet } => {
-                let dialling = Dialling { target, from_user, headers, route, keys, quiet };
+            Command::Dial {
+                trunk,
+                target,
+                from_user,
+                from_name,
+                headers,
+                route,
+                keys,
+                quiet,
+                order,
+            } => {
+                let dialling =
+                    Dialling { target, from_user, from_name, headers, route, keys, quiet, order };
                 self.dial(now, trunk, dialling).map(Some)
             }
             Command::JoinFromBrowser { ticket, offer, route } => {

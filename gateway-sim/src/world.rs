@@ -416,6 +416,7 @@ fn headline(event: &Event) -> Option<String> {
             format!("{call} typed {} digits: {end:?}", digits.reveal().len())
         }
         Event::CallAnswered(call) => format!("{call} is answered"),
+        Event::CallOccupant(call, _) => format!("{call} is an occupant"),
         Event::CallJoined(call, _) => format!("{call} is in the room"),
         Event::CallLeft(call, _) => format!("{call} goes to another room"),
         Event::CallMuted(call, muted) => format!("{call} muted: {muted}"),

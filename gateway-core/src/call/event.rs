@@ -46,6 +46,9 @@ pub enum Event {
     },
     /// The call was answered (200 sent, or received for calls of ours).
     CallAnswered(CallKey),
+    /// The caller is an occupant of a conference under this address (`room@rooms.example.org/nick`): told once, before
+    /// there is sound. Embedded rooms have no addresses and never say so.
+    CallOccupant(CallKey, String),
     /// The caller is in this room.
     CallJoined(CallKey, RoomName),
     /// The caller is out of this room and on his way into another ([`Command::Move`]); his call goes on.
@@ -58,6 +61,16 @@ pub enum Event {
     TrunkState(TrunkId, Option<Duration>),
     /// The call is over: the only event of its end.
     CallEnded(Box<CallRecord>),
+}
+
+/// Who is there first in a call of ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DialOrder {
+    /// The phone is called, and joins the room when it answers.
+    #[default]
+    PhoneFirst,
+    /// The room is joined, so that its people see whom they called; then the phone rings.
+    RoomFirst,
 }
 
 /// What the owner wants.
@@ -103,6 +116,8 @@ pub enum Command {
         target: String,
         /// From user.
         from_user: Pii<String>,
+        /// From display name; empty: none.
+        from_name: Pii<String>,
         /// Extra headers.
         headers: Vec<(String, Pii<String>)>,
         /// Room to join on answer.
@@ -111,6 +126,8 @@ pub enum Command {
         keys: Option<(Duration, Digits)>,
         /// Nothing of ours plays to the far side: no words, chimes or music (the test phone).
         quiet: bool,
+        /// Who is there first.
+        order: DialOrder,
     },
     /// A browser wants into a room; answered by [`Event::BrowserAnswered`]. The call is over, and its record told, when
     /// the browser says goodbye, is silent for 15 s, or has no keys within 20 s.

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::base::pii::Pii;
 use crate::call::event::Event;
 use crate::call::machine::{
     ACK_PATIENCE, ANSWER_WITHIN, Call, CallOutput, OWNER_ANSWERS_WITHIN, Stage, Timer, codecs_of,
@@ -62,7 +61,7 @@ impl Call {
             trunk: self.story.trunk,
             target: dialling.target,
             from_user: dialling.from_user,
-            from_name: Pii::default(),
+            from_name: dialling.from_name,
             headers: dialling.headers,
             offer,
             answer_within: ANSWER_WITHIN,

@@ -92,6 +92,8 @@ pub enum CallInput {
     Failed,
     /// From the backend: a step on the way in.
     Progress(JoinStep),
+    /// From the backend: an occupant of the room, under this address.
+    Occupant(String),
     /// From the backend: in the room.
     Joined(RoomFacts),
     /// From the backend: others came or went.
@@ -298,6 +300,10 @@ impl Call {
             CallInput::Line(event) => self.line_event(event),
             CallInput::Failed => self.end(at, EndReason::Bug),
             CallInput::Progress(step) => self.join_progress(at, step),
+            CallInput::Occupant(address) => {
+                let event = Event::CallOccupant(self.key, address);
+                self.outputs.push_back(CallOutput::Event(event));
+            }
             CallInput::Joined(facts) => self.joined(at, facts),
             CallInput::Members(change, facts) => self.members_changed(at, change, facts),
             CallInput::Moderated(what) => self.moderated(what),

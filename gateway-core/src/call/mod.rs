@@ -21,7 +21,7 @@ use crate::base::ids::{CallKey, QuestionId, TrunkId};
 use crate::base::limits::DIGITS_BUFFERED_MAX;
 use crate::base::pii::Pii;
 use crate::base::time::WallClock;
-use crate::leg::backend::{Role, RoomName, RoomPolicy};
+use crate::leg::backend::{Entry, Role, RoomName, RoomPolicy};
 use crate::leg::end_reason::EndReason;
 use crate::media::clip::Language;
 use crate::media::clip::prompt::PromptId;
@@ -88,6 +88,8 @@ pub struct Route {
     pub length_max: Option<Duration>,
     /// Free text for the CDR, for example the PIN's id. Never the PIN.
     pub note: Option<String>,
+    /// What he brings to the door.
+    pub entry: Entry,
 }
 
 /// Direction of a call, seen from the gateway.

@@ -6,6 +6,7 @@ use crate::base::ids::{DialogKey, TrunkId};
 use crate::base::pii::Pii;
 use crate::base::time::WallClock;
 use crate::call::browser::BrowserBirth;
+use crate::call::event::DialOrder;
 use crate::call::{CallDirection, Digits, Moment, Route};
 use crate::media::quality::LegReport;
 use crate::sip::endpoint::InviteFacts;
@@ -17,6 +18,8 @@ pub struct Dialling {
     pub target: String,
     /// From user.
     pub from_user: Pii<String>,
+    /// From display name; empty: none.
+    pub from_name: Pii<String>,
     /// Extra headers.
     pub headers: Vec<(String, Pii<String>)>,
     /// Room to join on answer.
@@ -25,6 +28,8 @@ pub struct Dialling {
     pub keys: Option<(Duration, Digits)>,
     /// Nothing of ours plays to the far side.
     pub quiet: bool,
+    /// Who is there first.
+    pub order: DialOrder,
 }
 
 /// How a call begins.

@@ -189,6 +189,7 @@ impl Call {
             codec: session.send_codec,
             codecs: codecs.clone(),
             policy: route.policy,
+            entry: route.entry.clone(),
         };
         let backend = route.backend.clone();
         self.seat = Some(codecs);

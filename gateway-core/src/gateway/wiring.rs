@@ -238,6 +238,7 @@ impl Gateway {
                 return self.tell_shard(leg.call, room_of_backend(index, media));
             }
             BackendOutput::Progress(leg, step) => (leg, CallInput::Progress(step)),
+            BackendOutput::Occupant(leg, address) => (leg, CallInput::Occupant(address)),
             BackendOutput::Joined(leg, facts) => (leg, CallInput::Joined(facts)),
             BackendOutput::Members(leg, change, facts) => (leg, CallInput::Members(change, facts)),
             BackendOutput::Left(leg, reason) => (leg, CallInput::Left(reason)),

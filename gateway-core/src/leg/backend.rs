@@ -96,6 +96,24 @@ pub struct JoinRequest {
     pub codecs: Vec<CodecKind>,
     /// Policy of the room, where the route knows one.
     pub policy: RoomPolicy,
+    /// What he brings to the door.
+    pub entry: Entry,
+}
+
+/// What a caller brings to the door of a conference: Jigasi's headers, or what a dial from the room said. An embedded
+/// room asks for none of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// The room's password, as if he had typed it.
+    pub password: Option<Pii<String>>,
+    /// JSON Web Token of his own, in place of the deployment's.
+    pub token: Option<Pii<String>>,
+    /// User id that goes with the token.
+    pub user: Option<Pii<String>>,
+    /// Tenant the room belongs to: `[tenant]room@...` on the wire.
+    pub tenant: Option<String>,
+    /// Headers that everybody in the room sees in his presence (`<initiator>`), in order.
+    pub extra: Vec<(String, Pii<String>)>,
 }
 
 /// A conference room's name: 1 to 255 bytes, no control characters, trimmed. Letters of any language and spaces are
@@ -309,6 +327,9 @@ pub enum LegCommand {
 pub enum BackendOutput {
     /// On the way in.
     Progress(LegKey, JoinStep),
+    /// An occupant of the room under this address (`room@rooms.example.org/nick`): told once, before there is sound. A
+    /// backend without addresses never says so.
+    Occupant(LegKey, String),
     /// In the room; media is attached.
     Joined(LegKey, RoomFacts),
     /// Others came or went. `RoomFacts` after the change.

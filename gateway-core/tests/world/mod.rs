@@ -15,9 +15,9 @@ use gateway_core::base::rng::Rng;
 use gateway_core::base::time::WallClock;
 use gateway_core::call::{CallRecord, Question, Route};
 use gateway_core::gateway::{
-    BrowserSettings, Command, Event, Gateway, GatewayConfig, Input, Output,
+    BrowserSettings, Command, DialOrder, Event, Gateway, GatewayConfig, Input, Output,
 };
-use gateway_core::leg::backend::{Role, RoomName, RoomPolicy};
+use gateway_core::leg::backend::{Entry, Role, RoomName, RoomPolicy};
 use gateway_core::leg::browser::signal::LineKind;
 use gateway_core::leg::end_reason::EndReason;
 use gateway_core::leg::loopback::signal::Loopback;
@@ -395,6 +395,7 @@ impl World {
             policy: owner.policy,
             length_max: owner.length_max,
             note: Some("pin-1".into()),
+            entry: Entry::default(),
         })
     }
 
@@ -424,8 +425,17 @@ impl World {
         let keys = keys.map(|(pause, keys)| (pause, keys.bytes().collect()));
         let from_user = Pii::new("weebee".into());
         let trunk = TrunkId(0);
-        let headers = Vec::new();
-        self.command(Command::Dial { trunk, target, from_user, headers, route, keys, quiet });
+        self.command(Command::Dial {
+            trunk,
+            target,
+            from_user,
+            from_name: Pii::default(),
+            headers: Vec::new(),
+            route,
+            keys,
+            quiet,
+            order: DialOrder::PhoneFirst,
+        });
     }
 
     /// The call of the only one who is there.

@@ -8,7 +8,7 @@ use gateway_core::call::Route;
 use gateway_core::call::snapshot::CallSnapshot;
 use gateway_core::gateway::snapshot::GatewaySnapshot;
 use gateway_core::gateway::{Command, ROOM_BACKEND};
-use gateway_core::leg::backend::MemberSnapshot;
+use gateway_core::leg::backend::{Entry, MemberSnapshot};
 use gateway_core::leg::end_reason::EndReason;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -102,6 +102,7 @@ pub(super) async fn move_to(
         language: rules.language.unwrap_or(call.language),
         length_max: None,
         note: None,
+        entry: Entry::default(),
     });
     api.order(Command::Move { call: call.call, route }).await?;
     let shown = api.inner.shared.shower.room(&room);

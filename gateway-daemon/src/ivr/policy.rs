@@ -5,7 +5,7 @@ use std::time::Duration;
 use gateway_core::base::ids::TrunkId;
 use gateway_core::base::pii::Pii;
 use gateway_core::call::Route;
-use gateway_core::leg::backend::{Role, RoomName};
+use gateway_core::leg::backend::{Entry, Role, RoomName};
 use gateway_core::media::clip::Language;
 use gateway_core::sip::endpoint::InviteFacts;
 
@@ -206,6 +206,7 @@ impl Policy {
             language: rules.language.unwrap_or(asking.language),
             length_max: asking.length_max,
             note: Some(note),
+            entry: Entry::default(),
         })
     }
 

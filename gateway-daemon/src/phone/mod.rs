@@ -12,8 +12,8 @@ use std::time::Duration;
 use gateway_core::base::ids::TrunkId;
 use gateway_core::base::pii::Pii;
 use gateway_core::call::{Digits, Route};
-use gateway_core::gateway::{Command, GatewayConfig};
-use gateway_core::leg::backend::{Role, RoomName, RoomPolicy};
+use gateway_core::gateway::{Command, DialOrder, GatewayConfig};
+use gateway_core::leg::backend::{Entry, Role, RoomName, RoomPolicy};
 use gateway_core::leg::phone_line::PcmTap;
 use gateway_core::media::clip::{Clip, ClipLibrary, Language};
 use gateway_core::media::codec::CodecKind;
@@ -87,6 +87,7 @@ impl Phone {
             trunk: TrunkId(0),
             target: self.target.uri.clone(),
             from_user: Pii::new(self.from_user.clone()),
+            from_name: Pii::default(),
             headers: Vec::new(),
             route: Box::new(Route {
                 backend: BACKEND.to_owned(),
@@ -97,9 +98,11 @@ impl Phone {
                 policy: RoomPolicy::default(),
                 length_max: None,
                 note: None,
+                entry: Entry::default(),
             }),
             keys,
             quiet: true,
+            order: DialOrder::PhoneFirst,
         }
     }
 

@@ -8,10 +8,10 @@ use axum::Router;
 use gateway_core::base::ids::TrunkId;
 use gateway_core::base::pii::Pii;
 use gateway_core::call::Route;
-use gateway_core::gateway::Command;
+use gateway_core::gateway::{Command, DialOrder};
 use gateway_core::io::os_rng;
 use gateway_core::io::signalling::GatewayHandle;
-use gateway_core::leg::backend::{Role, RoomName};
+use gateway_core::leg::backend::{Entry, Role, RoomName};
 use gateway_core::media::clip::Language;
 use tokio::sync::mpsc;
 
@@ -136,6 +136,7 @@ impl Dialer for TrunkDialer {
             trunk: self.trunk,
             target: format!("sip:{}@{}", number.reveal(), self.peer),
             from_user: Pii::new(self.from_user.clone()),
+            from_name: Pii::default(),
             headers: Vec::new(),
             route: Box::new(Route {
                 backend: self.jitsi.clone(),
@@ -146,9 +147,11 @@ impl Dialer for TrunkDialer {
                 language: self.language,
                 length_max: None,
                 note: Some("callme".to_owned()),
+                entry: Entry::default(),
             }),
             keys: None,
             quiet: false,
+            order: DialOrder::PhoneFirst,
         };
         let handle = self.handle.clone();
         Box::pin(async move {

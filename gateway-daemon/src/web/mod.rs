@@ -34,7 +34,7 @@ use gateway_core::gateway::snapshot::GatewaySnapshot;
 use gateway_core::gateway::{Command, ROOM_BACKEND};
 use gateway_core::io::signalling::GatewayHandle;
 use gateway_core::io::wall_clock;
-use gateway_core::leg::backend::{Role, RoomName, RoomSnapshot};
+use gateway_core::leg::backend::{Entry, Role, RoomName, RoomSnapshot};
 use gateway_core::leg::browser::offer::BrowserOffer;
 use gateway_core::leg::end_reason::EndReason;
 use gateway_core::media::clip::Language;
@@ -152,6 +152,7 @@ impl Web {
             language: asked.language(),
             length_max: None,
             note: Some("browser".to_owned()),
+            entry: Entry::default(),
         }))
     }
 

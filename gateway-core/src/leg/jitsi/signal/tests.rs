@@ -23,7 +23,7 @@ use crate::base::pii::Pii;
 use crate::jitsi::capture::parse_stanzas;
 use crate::jitsi::stanza::exchange::Iq;
 use crate::leg::backend::{
-    BeforeHost, JoinRefused, JoinStep, MemberChange, Moderation, Role, RoomName, RoomPolicy,
+    BeforeHost, Entry, JoinRefused, JoinStep, MemberChange, Moderation, Role, RoomName, RoomPolicy,
     SocketNews, SocketOrder, StreamDownReason,
 };
 use crate::leg::end_reason::EndReason;
@@ -273,6 +273,7 @@ impl Site {
         while let Some(output) = self.backend.poll_output() {
             let heard = match output {
                 BackendOutput::Progress(_, step) => Heard::Progress(step),
+                BackendOutput::Occupant(..) => continue,
                 BackendOutput::Joined(_, facts) => Heard::Joined(facts.members),
                 BackendOutput::Members(_, change, facts) => Heard::Members(change, facts.members),
                 BackendOutput::Moderated(_, what) => Heard::Moderated(what),
@@ -479,6 +480,7 @@ fn ask(policy: RoomPolicy) -> JoinRequest {
         codec: CodecKind::Pcma,
         codecs: vec![CodecKind::Pcma],
         policy,
+        entry: Entry::default(),
     }
 }
 

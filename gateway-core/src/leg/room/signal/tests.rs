@@ -7,6 +7,7 @@ use slotmap::SlotMap;
 use super::*;
 use crate::base::ids::CallKey;
 use crate::base::pii::Pii;
+use crate::leg::backend::Entry;
 
 struct Stage {
     rooms: Rooms,
@@ -28,6 +29,7 @@ impl Stage {
             codec: CodecKind::Pcma,
             codecs: vec![CodecKind::Pcma],
             policy,
+            entry: Entry::default(),
         };
         self.rooms.open_leg(self.now, leg, ask, Rng::from_number(1)).map(|()| leg)
     }
@@ -46,6 +48,7 @@ impl Stage {
                 BackendOutput::Left(leg, reason) => (leg, format!("left {reason:?}")),
                 BackendOutput::Progress(leg, step) => (leg, format!("{step:?}")),
                 BackendOutput::Moderated(..)
+                | BackendOutput::Occupant(..)
                 | BackendOutput::OpenPort { .. }
                 | BackendOutput::ClosePort { .. }
                 | BackendOutput::OpenStream { .. }

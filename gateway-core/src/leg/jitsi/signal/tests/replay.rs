@@ -97,6 +97,7 @@ impl Site {
             codec: CodecKind::Pcma,
             codecs: vec![CodecKind::Pcma],
             policy: RoomPolicy::default(),
+            entry: Entry::default(),
         };
         site.wants(LegCommand::Leave(EndReason::CallerHungUp));
         site.backend.open_leg(site.now, site.leg, ask, Rng::from_number(6)).expect("always");
