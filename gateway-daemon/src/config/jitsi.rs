@@ -368,17 +368,14 @@ impl Judge<'_> {
                 return None;
             }
             (Some(path), _) => {
-                let text = std::fs::read_to_string(&path);
+                let text = std::fs::read_to_string(&path).map(Pii::new);
                 (file, text.map_err(|error| format!("{}: {error}", path.display())))
             }
             (None, "") => return None,
-            (None, name) => {
-                let text = std::env::var(name);
-                (variable, text.map_err(|_| format!("the environment has no variable {name:?}")))
-            }
+            (None, name) => (variable, self.secrets.get(name)),
         };
         let text = self.keep(section, key, read)?;
-        let text = text.trim();
+        let text = text.reveal().trim();
         if text.is_empty() {
             self.say(section, key, "holds nothing; put the secret there");
             return None;

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use gateway_core::base::pii::Pii;
 use gateway_core::io::xmpp::{Encryption, Transport};
 use gateway_core::leg::jitsi::signal::settings::PhoneIdentity;
 
-use super::{Config, Mistakes, parse};
+use super::{Config, Mistakes, Secrets, parse, parse_with};
 
 const TRUNK: &str = "[[trunk]]\nname = \"local\"\nsources = [\"127.0.0.0/8\"]\n";
 const JITSI: &str = "[[conference.jitsi]]\nname = \"jitsi\"\ndomain = \"Meet.Example.org\"\n";
@@ -135,4 +136,30 @@ fn mistakes_of_one_deployment_come_together() {
     let keys = "xmpp = \"tcp:x\"\nca_file = \"/nonexistent\"\ntls_pins = [\"x\"]\n[room]\nbackend = \"a\"\n";
     let said = judge(keys).err().map(|mistakes| mistakes.to_string()).unwrap_or_default();
     assert_eq!(said.lines().count(), 4, "{said}");
+}
+
+#[test]
+fn credentials_of_a_trunk_may_be_elsewhere() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |keys: &str| {
+        let text = format!("[[trunk]]\nname = \"t\"\nsources = [\"127.0.0.1\"]\n{keys}");
+        let mut secrets = Secrets::environment();
+        secrets.bring("not in the environment", Pii::new("anna:s3cret".to_owned()));
+        parse_with("weebee.toml", &text, folder, &secrets)
+    };
+    let config = read("credentials_env = \"not in the environment\"\n").expect("good");
+    let credentials = config.trunks[0].sip.credentials.as_ref().expect("given");
+    assert_eq!(
+        (credentials.user.as_str(), credentials.password.reveal().as_str()),
+        ("anna", "s3cret")
+    );
+    assert!(!format!("{config:?}").contains("s3cret"));
+    for (keys, said) in [
+        ("credentials_env = \"WEEBEE_IS_NOT_THERE\"\n", "no variable"),
+        ("credentials_file = \"rustfmt.none\"\n", "rustfmt.none"),
+        ("credentials = \"a:b\"\ncredentials_env = \"not in the environment\"\n", "remove one"),
+    ] {
+        let mistakes = read(keys).expect_err(keys).to_string();
+        assert!(mistakes.contains(said), "{keys}: {mistakes}");
+    }
 }

@@ -19,6 +19,7 @@ pub mod raw;
 pub mod rocketchat;
 pub mod rooms;
 pub mod schema;
+pub mod secrets;
 pub mod trunk;
 pub mod typed;
 pub mod values;
@@ -26,6 +27,7 @@ pub mod values;
 use std::fmt;
 use std::path::Path;
 
+pub use secrets::Secrets;
 pub use typed::Config;
 
 /// Exit code for a configuration that cannot be used (`EX_USAGE` of sysexits.h).
@@ -101,9 +103,19 @@ pub fn load(path: &Path) -> Result<Config, Mistakes> {
 
 /// Judges the text of a configuration. Relative paths are taken from `folder`.
 pub fn parse(file: &str, text: &str, folder: &Path) -> Result<Config, Mistakes> {
+    parse_with(file, text, folder, &Secrets::environment())
+}
+
+/// As [`parse`], with secrets beside those of the environment.
+pub fn parse_with(
+    file: &str,
+    text: &str,
+    folder: &Path,
+    secrets: &Secrets,
+) -> Result<Config, Mistakes> {
     let mut mistakes = Mistakes::new(file);
     let raw = raw::read(text, &mut mistakes);
-    let config = typed::build(&raw, folder, &mut mistakes);
+    let config = typed::build(&raw, folder, secrets, &mut mistakes);
     mistakes.into_result(config)
 }
 

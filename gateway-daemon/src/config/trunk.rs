@@ -76,6 +76,13 @@ pub(super) const TRUNK: SectionDecl = SectionDecl {
             r#""""#,
             "\"name:password\" for the digest challenges of `peer`. Empty: none.",
         ),
+        key("credentials_file", Kind::Text, r#""""#, "File that holds `credentials`."),
+        key(
+            "credentials_env",
+            Kind::Text,
+            r#""""#,
+            "Or: variable of the environment that holds them.",
+        ),
         key(
             "qualify_s",
             whole(0, 3_600, "s"),
@@ -159,10 +166,7 @@ impl Judge<'_> {
         let sources = self.sources(section);
         let users = self.users(section);
         let peer = self.peer(section);
-        let credentials = match section.text("credentials") {
-            "" => None,
-            text => self.keep(section, "credentials", user(text)),
-        };
+        let credentials = self.credentials(section);
         let session_expires = seconds_or_none(section.whole("session_expires_s"));
         if session_expires.is_some_and(|interval| interval < Duration::from_secs(90)) {
             self.say(
@@ -240,6 +244,27 @@ impl Judge<'_> {
             self.say(section, "realm", "use a text without quotes and backslashes");
         }
         users
+    }
+
+    /// What `peer` may challenge us for: here, in a file or in a variable.
+    fn credentials(&mut self, section: &Section) -> Option<DigestUser> {
+        let given = section.given("credentials_file") || section.given("credentials_env");
+        let here = section.text("credentials");
+        if given && !here.is_empty() {
+            let what = "credentials_file or credentials_env is given too; remove one of them";
+            self.say(section, "credentials", what);
+            return None;
+        }
+        let elsewhere = self.secret(section, "credentials_file", "credentials_env");
+        match (here, elsewhere) {
+            ("", None) => None,
+            ("", Some(text)) => {
+                let file = !section.text("credentials_file").is_empty();
+                let key = if file { "credentials_file" } else { "credentials_env" };
+                self.keep(section, key, user(text.reveal()))
+            }
+            (text, _) => self.keep(section, "credentials", user(text)),
+        }
     }
 
     fn peer(&mut self, section: &Section) -> Option<SocketAddr> {

@@ -23,6 +23,7 @@ pub use super::pins::PinSettings;
 use super::raw::{Raw, Section};
 use super::rocketchat::RocketChat;
 pub use super::rooms::{RoomRules, Rooms};
+use super::secrets::Secrets;
 use super::trunk::Trunk;
 use super::values::{
     advertised_ip, conference_addresses, count, language, listener, minutes, ports, room_name,
@@ -178,8 +179,13 @@ pub struct Log {
 }
 
 /// Judges what was read. `None` only together with a mistake.
-pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config> {
-    let mut judge = Judge { mistakes, folder };
+pub fn build(
+    raw: &Raw,
+    folder: &Path,
+    secrets: &Secrets,
+    mistakes: &mut Mistakes,
+) -> Option<Config> {
+    let mut judge = Judge { mistakes, folder, secrets };
     let trunks: Vec<Option<Trunk>> =
         raw.many("trunk").map(|section| judge.trunk(section)).collect();
     let dids: Vec<Option<Did>> = raw.many("did").map(|section| judge.did(section, raw)).collect();
@@ -224,6 +230,7 @@ pub fn build(raw: &Raw, folder: &Path, mistakes: &mut Mistakes) -> Option<Config
 pub(super) struct Judge<'a> {
     pub(super) mistakes: &'a mut Mistakes,
     pub(super) folder: &'a Path,
+    pub(super) secrets: &'a Secrets,
 }
 
 impl Judge<'_> {
