@@ -4,6 +4,8 @@
 //! One task owns the dialogue and is the only one that answers the core. The registry and the record file have threads
 //! of their own; nothing here waits for a disk.
 
+mod drain;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -20,14 +22,18 @@ use gateway_core::leg::jitsi::signal::bridge::{BridgeSessions, TransportKind};
 use gateway_core::media::clip::ClipLibrary;
 use gateway_core::sip::endpoint::{EndpointConfig, InviteFacts};
 use gateway_core::webrtc::Setup;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
+pub use self::drain::Ended;
+use self::drain::{Drain, Step};
 use crate::agi;
 use crate::cdr::{self, CdrCounters, CdrWriter};
+use crate::compat::Tally;
+use crate::compat::health_call::Pulse;
 use crate::config::Config;
 use crate::config::browser::Browser;
 use crate::config::jitsi::Jitsi;
-use crate::health::Health;
+use crate::health::{Area, Health, Problem};
 use crate::hooks::Hooks;
 use crate::hooks::route::{self, Decision};
 use crate::hooks::story::{self, Story};
@@ -73,6 +79,12 @@ pub struct Shared {
     pub seen: Seen,
     /// Somebody came into a room or left one.
     pub rooms_changed: Notify,
+    /// Somebody wants the gateway to end with its last call.
+    pub drain_asked: Notify,
+    /// Whether new calls are refused because the gateway ends.
+    pub draining: watch::Sender<bool>,
+    /// How the health calls went.
+    pub pulse: Pulse,
     state: Mutex<State>,
     pins: Pins,
     cdr: Option<CdrWriter>,
@@ -83,6 +95,8 @@ pub struct Shared {
 pub struct State {
     /// Fed by events.
     pub stats: Stats,
+    /// Likewise, by Jigasi's names.
+    pub tally: Tally,
     /// Copy of the dialogue's counters.
     pub ivr: IvrCounters,
 }
@@ -127,15 +141,12 @@ impl Shared {
         let chats = self.rocketchat.iter().filter_map(|status| status.seen().trouble);
         let audit = self.pins.journal().trouble();
         let hooks = self.hooks.iter().flat_map(|hooks| hooks.troubles());
-        let problems = pins
-            .into_iter()
-            .chain(cdr)
-            .chain(audit)
-            .chain(down)
-            .chain(chats)
-            .chain(hooks)
-            .collect();
-        Health { stopped, draining, problems }
+        let calls = self.pulse.trouble(Instant::now());
+        let of = |area: Area| move |text: String| Problem::new(area, text);
+        let problems = pins.map(of(Area::Registry)).into_iter();
+        let problems = problems.chain(down.map(of(Area::Trunk))).chain(calls.map(of(Area::Calls)));
+        let aside = cdr.into_iter().chain(audit).chain(chats).chain(hooks).map(of(Area::Aside));
+        Health { stopped, draining, problems: problems.chain(aside).collect() }
     }
 }
 
@@ -152,7 +163,8 @@ pub struct App {
     undecided: BTreeMap<CallKey, (TrunkId, Arc<InviteFacts>)>,
     decide: mpsc::Sender<(CallKey, Option<Decision>)>,
     decisions: mpsc::Receiver<(CallKey, Option<Decision>)>,
-    drain: Duration,
+    /// How long calls may go on when a signal came, and when HTTP asked.
+    drain: (Duration, Option<Duration>),
 }
 
 impl App {
@@ -202,6 +214,9 @@ impl App {
             agi: Arc::default(),
             seen: Seen::new(running.handle.clone()),
             rooms_changed: Notify::new(),
+            drain_asked: Notify::new(),
+            draining: watch::Sender::new(false),
+            pulse: Pulse::default(),
             state: Mutex::new(State::default()),
             pins,
             cdr,
@@ -223,7 +238,7 @@ impl App {
             undecided: BTreeMap::new(),
             decide,
             decisions,
-            drain: config.sip.drain,
+            drain: (config.sip.drain, config.compat.drain_max),
         })
     }
 
@@ -242,22 +257,21 @@ impl App {
         &self.running.listeners
     }
 
-    /// Carries calls until `stop` is done, then lets those in progress go on for the configured time. A second `stop`
-    /// is the caller's business: it drops this future.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+    /// Carries calls until `stop` is done or HTTP asks for the end, then lets those in progress go on for the configured
+    /// time. A second `stop` is the caller's business: it drops this future.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Ended {
         tokio::pin!(stop);
-        let handle = self.handle();
-        let mut draining = false;
+        let (handle, shared) = (self.handle(), self.shared());
+        let (mut drain, mut is_stopping) = (Drain::default(), false);
         let drained = async {
-            // Never cancelled before it is asked: `draining` guards it.
+            // Never cancelled before it is asked: `drain.is_on` guards it.
             let _ = handle.drained().await;
         };
         tokio::pin!(drained);
-        let mut give_up_at: Option<Instant> = None;
         let mut events = Vec::new();
         loop {
             let timer = self.ivr.poll_timeout().map(|(at, _)| at);
-            let wake = timer.into_iter().chain(give_up_at).min();
+            let wake = timer.into_iter().chain(drain.until).min();
             tokio::select! {
                 count = self.running.events.recv_many(&mut events, EVENTS_PER_TURN) => {
                     if count == 0 {
@@ -277,20 +291,25 @@ impl App {
                 () = sleep_until(wake), if wake.is_some() => {
                     let actions = self.ivr.handle_timeout(Instant::now());
                     self.act(actions).await;
-                    if give_up_at.is_some_and(|at| at <= Instant::now()) {
-                        tracing::warn!("calls in progress are cut: the time to drain is over");
-                        break;
+                    match drain.due(Instant::now()) {
+                        Some(Step::Farewell) => self.say_goodbye().await,
+                        Some(Step::GiveUp) => break,
+                        None => {}
                     }
                 }
-                () = &mut stop, if !draining => {
-                    tracing::info!(seconds = self.drain.as_secs(), "draining");
-                    draining = true;
-                    give_up_at = Some(Instant::now() + self.drain);
+                () = &mut stop, if !is_stopping => {
+                    is_stopping = true;
+                    self.begin_drain(&mut drain, Some(self.drain.0));
                 }
-                () = &mut drained, if draining => break,
+                () = shared.drain_asked.notified(), if !drain.is_on => {
+                    self.begin_drain(&mut drain, self.drain.1);
+                }
+                () = &mut drained, if drain.is_on => break,
             }
         }
+        let ended = drain.ended();
         self.end().await;
+        ended
     }
 
     /// Stops the core and writes what is left to write.
@@ -454,6 +473,7 @@ impl App {
     /// Milestones of calls: log, figures; gives the line of the record, if there is one.
     fn note(&mut self, event: &Event) -> Option<String> {
         self.tell_program(event);
+        self.shared.state().tally.note(event);
         match event {
             Event::RouteNeeded { call, trunk, facts } => {
                 let (trunk, caller) = (self.trunk(*trunk), &facts.caller);

@@ -11,6 +11,7 @@ pub mod cdr;
 pub mod check;
 pub mod cli;
 mod client;
+pub mod compat;
 pub mod config;
 pub mod dial_in;
 pub mod health;

@@ -222,9 +222,9 @@ pub struct Sample<'a> {
     pub started: f64,
 }
 
-/// The page.
-pub fn render(sample: &Sample<'_>) -> String {
-    let mut page = Page(String::with_capacity(16_384));
+/// The page, as Prometheus text or as OpenMetrics without its last line.
+pub fn render(is_open: bool, sample: &Sample<'_>) -> String {
+    let mut page = Page { text: String::with_capacity(16_384), is_open };
     for (name, help, value) in sample.counters {
         page.counter(name, help, *value);
     }
@@ -239,7 +239,7 @@ pub fn render(sample: &Sample<'_>) -> String {
         page.head(metric.name, metric.kind, metric.help);
         own_values(&mut page, metric.name, sample);
     }
-    page.0
+    page.text
 }
 
 fn own_values(page: &mut Page, name: &str, sample: &Sample<'_>) {
@@ -336,18 +336,23 @@ fn pin_values(page: &mut Page, name: &str, sample: &Sample<'_>) {
     }
 }
 
-struct Page(String);
+struct Page {
+    text: String,
+    is_open: bool,
+}
 
 impl Page {
     fn head(&mut self, name: &str, kind: &str, help: &str) {
         let help = help.trim().replace('\\', "\\\\").replace('\n', " ");
-        let _ = writeln!(self.0, "# HELP weebee_{name} {help}\n# TYPE weebee_{name} {kind}");
+        // A family of OpenMetrics has the name of its counter without the ending.
+        let name = if self.is_open { name.strip_suffix("_total").unwrap_or(name) } else { name };
+        let _ = writeln!(self.text, "# HELP weebee_{name} {help}\n# TYPE weebee_{name} {kind}");
     }
 
     fn counter(&mut self, name: &str, help: &str, value: u64) {
         let name = format!("{name}_total");
         self.head(&name, "counter", help);
-        let _ = writeln!(self.0, "weebee_{name} {value}");
+        let _ = writeln!(self.text, "weebee_{name} {value}");
     }
 
     fn value(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
@@ -360,7 +365,7 @@ impl Page {
             .collect();
         let braces =
             if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        let _ = writeln!(self.0, "weebee_{name}{braces} {value}");
+        let _ = writeln!(self.text, "weebee_{name}{braces} {value}");
     }
 
     fn histogram(&mut self, name: &str, histogram: &Histogram) {

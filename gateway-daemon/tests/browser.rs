@@ -25,7 +25,7 @@ struct Place {
     handle: GatewayHandle,
     pass: String,
     stop: oneshot::Sender<()>,
-    running: tokio::task::JoinHandle<()>,
+    running: tokio::task::JoinHandle<gateway_daemon::app::Ended>,
 }
 
 impl Place {

@@ -145,7 +145,7 @@ struct Gateway {
     pin: String,
     cdr: PathBuf,
     stop: tokio::sync::oneshot::Sender<()>,
-    run: tokio::task::JoinHandle<()>,
+    run: tokio::task::JoinHandle<gateway_daemon::app::Ended>,
 }
 
 async fn gateway(name: &str) -> Gateway {

@@ -13,7 +13,8 @@ use super::demo::{self, Demo};
 use super::{failed, load};
 use crate::agi::Agi;
 use crate::api::Api;
-use crate::app::App;
+use crate::app::{App, Ended};
+use crate::compat::{Face, Openness, health_call};
 use crate::config::typed::Log;
 use crate::config::{Config, EXIT_BAD_CONFIG};
 use crate::dial_in::DialIn;
@@ -65,6 +66,10 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
         Ok(http) => http,
         Err(error) => return failed(error),
     };
+    let open_pages = match open_pages(config).await {
+        Ok(listener) => listener,
+        Err(error) => return failed(error),
+    };
     let app = match App::start(config) {
         Ok(app) => app,
         Err(error) => return failed(error),
@@ -89,6 +94,25 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
         let (seen, pins) = (shared.seen.clone(), shared.pins().clone());
         meetings::run(seen, pins, &shared.rooms_changed).await;
     });
+    let face = Face::new(app.handle(), app.shared(), config.compat.clone());
+    if let Some(listener) = open_pages {
+        let metrics = Rest::new(app.handle(), app.shared())
+            .with_face(axum::Router::new(), config.compat.conferences_threshold)
+            .metrics();
+        let openness = Openness { token: token(config).ok().flatten() };
+        let face = face.clone();
+        tokio::spawn(async move {
+            if let Err(error) = face.serve(listener, openness, metrics).await {
+                tracing::error!(%error, "[jigasi] rest has ended");
+            }
+        });
+    }
+    if let Some(call) = config.compat.health_call.clone() {
+        let (config, handle, shared) = (config.clone(), app.handle(), app.shared());
+        tokio::spawn(async move {
+            health_call::run(call, &config, handle, &shared.pulse).await;
+        });
+    }
     if let Some((listener, guard)) = http {
         let pin = said.as_ref().map(|said| (demo::room(), said.pin.clone()));
         let web = Web::new(app.handle(), app.shared(), config, pin);
@@ -100,7 +124,9 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
         let hooks = hooks.merge(dial_in.map(DialIn::router).unwrap_or_default());
         let api = Api::new(config, app.handle(), app.shared());
         let hooks = hooks.merge(api.map(Api::router).unwrap_or_default());
+        let full = config.compat.conferences_threshold;
         let rest = Rest::new(app.handle(), shared).with_web(web).with_hooks(hooks);
+        let rest = rest.with_face(face.clone().router(), full);
         tokio::spawn(async move {
             if let Err(error) = rest.serve(listener, guard).await {
                 tracing::error!(%error, "HTTP has ended");
@@ -115,10 +141,13 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
     }
     // A second signal ends at once: it drops the run, and with it the patience for calls in progress.
     tokio::select! {
-        () = app.run(asked_to_stop()) => ExitCode::SUCCESS,
+        ended = app.run(asked_to_stop()) => match ended {
+            Ended::Drained => ExitCode::SUCCESS,
+            Ended::TimeOver => ExitCode::from(EXIT_TIME_OVER),
+        },
         () = async { asked_to_stop().await; asked_to_stop().await } => {
             tracing::warn!("second signal: calls in progress are cut");
-            ExitCode::FAILURE
+            ExitCode::from(EXIT_CUT)
         }
     }
 }
@@ -127,16 +156,30 @@ type HttpSocket = (tokio::net::TcpListener, Guard);
 
 async fn http(config: &Config) -> Result<Option<HttpSocket>, String> {
     let Some(address) = config.http.listen else { return Ok(None) };
+    let guard = Guard::new(address, token(config)?).map_err(|error| error.to_string())?;
+    let listener = rest::bind(address).await?;
+    let bound: SocketAddr = listener.local_addr().map_err(|error| error.to_string())?;
+    tracing::info!(address = %bound, "HTTP listens");
+    Ok(Some((listener, guard)))
+}
+
+/// The token of [http].
+fn token(config: &Config) -> Result<Option<String>, String> {
     let token = config.http.token_file.as_ref().map(|file| {
         let text = std::fs::read_to_string(file)
             .map_err(|error| format!("{}: {error}", file.display()))?;
         Ok::<_, String>(text.trim().to_owned())
     });
-    let guard = Guard::new(address, token.transpose()?).map_err(|error| error.to_string())?;
-    let listener = rest::bind(address).await?;
-    let bound: SocketAddr = listener.local_addr().map_err(|error| error.to_string())?;
-    tracing::info!(address = %bound, "HTTP listens");
-    Ok(Some((listener, guard)))
+    token.transpose()
+}
+
+/// The listener of Jigasi's pages, where they have one of their own.
+async fn open_pages(config: &Config) -> Result<Option<tokio::net::TcpListener>, String> {
+    let Some(address) = config.compat.rest else { return Ok(None) };
+    let listener = tokio::net::TcpListener::bind(address).await;
+    let listener = listener.map_err(|error| format!("[jigasi] rest = \"{address}\": {error}"))?;
+    tracing::info!(%address, "pages of Jigasi listen");
+    Ok(Some(listener))
 }
 
 /// SIGTERM or SIGINT.
@@ -163,3 +206,8 @@ fn start_log(log: &Log) -> Result<(), String> {
     let set = if log.json { lines.json().try_init() } else { lines.try_init() };
     set.map_err(|error| error.to_string())
 }
+
+/// The time to drain was over; calls were ended with words.
+const EXIT_TIME_OVER: u8 = 3;
+/// A second signal: calls were cut.
+const EXIT_CUT: u8 = 4;

@@ -9,6 +9,7 @@ pub mod agi;
 pub mod api;
 pub mod audit;
 pub mod browser;
+pub mod compat;
 pub mod dial_in;
 pub mod docgen;
 pub mod hooks;

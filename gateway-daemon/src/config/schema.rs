@@ -6,6 +6,7 @@ use super::agi::AGI;
 use super::api::API;
 use super::audit::AUDIT;
 use super::browser::BROWSER;
+use super::compat::JIGASI;
 use super::dial_in::{DIAL_IN, DIAL_IN_NUMBER};
 use super::hooks::HOOKS;
 use super::jitsi::JITSI;
@@ -126,6 +127,7 @@ pub const SECTIONS: &[SectionDecl] = &[
     PROMPTS,
     HTTP,
     API,
+    JIGASI,
     BROWSER,
     DIAL_IN,
     DIAL_IN_NUMBER,

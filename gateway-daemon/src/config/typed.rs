@@ -15,6 +15,7 @@ use super::agi::Agi;
 use super::api::Api;
 use super::audit::Audit;
 use super::browser::Browser;
+use super::compat::Compat;
 use super::dial_in::DialIn;
 use super::hooks::Hooks;
 use super::jitsi::Jitsi;
@@ -56,6 +57,8 @@ pub struct Config {
     pub http: Http,
     /// `[api]`, where a token is given.
     pub api: Option<Api>,
+    /// `[jigasi]`.
+    pub compat: Compat,
     /// `[browser]`, where it is enabled.
     pub browser: Option<Browser>,
     /// `[dial_in]`, where it is enabled.
@@ -195,6 +198,7 @@ pub fn build(
     let rooms = judge.rooms(raw);
     let http = judge.http(raw.one("http"));
     let api = judge.api(raw);
+    let compat = judge.compat(raw);
     let browser = judge.browser(raw);
     let dial_in = judge.dial_in(raw);
     let hooks = judge.hooks(raw);
@@ -217,6 +221,7 @@ pub fn build(
         prompts,
         http: http?,
         api: api?,
+        compat: compat?,
         browser: browser?,
         dial_in: dial_in?,
         hooks: hooks?,

@@ -15,7 +15,11 @@ fn snapshot() -> GatewaySnapshot {
 }
 
 fn page(stats: &Stats) -> String {
-    render(&Sample {
+    rendered(false, stats)
+}
+
+fn rendered(is_open: bool, stats: &Stats) -> String {
+    let sample = &Sample {
         snapshot: &snapshot(),
         counters: &[("sip_dropped", " Help\\text.", 7)],
         ivr: IvrCounters { pins_valid: 3, ..IvrCounters::default() },
@@ -34,7 +38,16 @@ fn page(stats: &Stats) -> String {
         stats,
         trunks: &["pb\"x".to_owned()],
         started: 1.5,
-    })
+    };
+    render(is_open, sample)
+}
+
+#[test]
+fn families_of_openmetrics_have_no_ending() {
+    let page = rendered(true, &Stats::default());
+    assert!(page.contains("# TYPE weebee_sip_dropped counter\n"));
+    assert!(page.contains("\nweebee_sip_dropped_total 7\n"));
+    assert!(!page.lines().any(|line| line.starts_with("# TYPE") && line.contains("_total ")));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 
 use crate::app::Shared;
 use crate::cdr::{direction, sound};
+use crate::compat::Figures;
 use crate::metrics::{self, Sample};
 use crate::wall::rfc3339;
 use crate::web::Web;
@@ -37,12 +38,16 @@ pub struct Rest {
     shared: Arc<Shared>,
     web: Option<Web>,
     hooks: Router,
+    /// Jigasi's pages, behind our guard.
+    face: Router,
+    /// Calls of a full gateway.
+    full: u64,
 }
 
 impl Rest {
     /// Pages of a running gateway.
     pub fn new(handle: GatewayHandle, shared: Arc<Shared>) -> Self {
-        Self { handle, shared, web: None, hooks: Router::new() }
+        Self { handle, shared, web: None, hooks: Router::new(), face: Router::new(), full: 100 }
     }
 
     /// With the page for browsers, which has a guard of its own.
@@ -55,6 +60,16 @@ impl Rest {
         Self { hooks, ..self }
     }
 
+    /// With Jigasi's pages; so many calls are a full gateway.
+    pub fn with_face(self, face: Router, full: u64) -> Self {
+        Self { face, full, ..self }
+    }
+
+    /// The page of metrics alone, without a guard.
+    pub fn metrics(self) -> Router {
+        Router::new().route("/metrics", get(metrics_page)).with_state(self)
+    }
+
     /// Answers requests on `listener` for ever.
     pub async fn serve(self, listener: TcpListener, guard: Guard) -> std::io::Result<()> {
         let pages = self.router(guard).into_make_service_with_connect_info::<SocketAddr>();
@@ -63,7 +78,7 @@ impl Rest {
 
     /// All pages.
     pub(crate) fn router(self, guard: Guard) -> Router {
-        let guard = Arc::new(guard);
+        let (guard, face) = (Arc::new(guard), self.face.clone());
         let web = self.web.clone().map(Web::router).unwrap_or_default().merge(self.hooks.clone());
         Router::new()
             .route("/health", get(health))
@@ -72,8 +87,9 @@ impl Rest {
             .route("/debug/calls/{id}", get(debug_call))
             .route("/calls/{id}/hangup", post(hang_up))
             .fallback(|| async { problem(StatusCode::NOT_FOUND, "no such page; try /calls") })
-            .layer(middleware::from_fn_with_state(guard, guard::check))
             .with_state(self)
+            .merge(face)
+            .layer(middleware::from_fn_with_state(guard, guard::check))
             .merge(web)
     }
 
@@ -115,33 +131,46 @@ async fn health(State(rest): State<Rest>) -> Response {
     (status, axum::Json(health.json())).into_response()
 }
 
-async fn metrics_page(State(rest): State<Rest>) -> Result<Response, Response> {
+async fn metrics_page(State(rest): State<Rest>, headers: HeaderMap) -> Result<Response, Response> {
+    let accept = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let is_open = accept.contains("application/openmetrics-text");
     let snapshot = rest.snapshot().await?;
     let counters = rest.handle.counters().await.unwrap_or_default();
+    let full = rest.full;
+    let tally = rest.shared.state().tally.clone();
+    let jigasi = Figures::new(&snapshot, &counters, &tally, full, rest.shared.started);
     let counters: Vec<_> =
         counters.iter().map(|counter| (counter.name, counter.help, counter.value)).collect();
     let (pins, cdr) = rest.shared.troubles();
     let state = rest.shared.state();
     let chats = rest.shared.rocketchat.iter().map(|it| (it.name.clone(), it.seen()));
     let chats: Vec<_> = chats.collect();
-    let page = metrics::render(&Sample {
-        snapshot: &snapshot,
-        counters: &counters,
-        ivr: state.ivr,
-        agi: (rest.shared.agi.counters(), rest.shared.agi.open()),
-        cdr: rest.shared.cdr_counters(),
-        pins: rest.shared.pins().journal().counts(),
-        audit: rest.shared.pins().journal().audit_counters(),
-        audit_up: rest.shared.pins().journal().trouble().is_none(),
-        pins_up: pins.is_none(),
-        cdr_up: cdr.is_none(),
-        hooks: rest.shared.hooks.as_ref().map(|hooks| hooks.seen()).unwrap_or_default(),
-        chats: &chats,
-        stats: &state.stats,
-        trunks: &rest.shared.trunks,
-        started: rest.shared.started.as_secs_f64(),
-    });
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page).into_response())
+    let page = metrics::render(
+        is_open,
+        &Sample {
+            snapshot: &snapshot,
+            counters: &counters,
+            ivr: state.ivr,
+            agi: (rest.shared.agi.counters(), rest.shared.agi.open()),
+            cdr: rest.shared.cdr_counters(),
+            pins: rest.shared.pins().journal().counts(),
+            audit: rest.shared.pins().journal().audit_counters(),
+            audit_up: rest.shared.pins().journal().trouble().is_none(),
+            pins_up: pins.is_none(),
+            cdr_up: cdr.is_none(),
+            hooks: rest.shared.hooks.as_ref().map(|hooks| hooks.seen()).unwrap_or_default(),
+            chats: &chats,
+            stats: &state.stats,
+            trunks: &rest.shared.trunks,
+            started: rest.shared.started.as_secs_f64(),
+        },
+    );
+    let (kind, end) = match is_open {
+        true => ("application/openmetrics-text; version=1.0.0; charset=utf-8", "# EOF\n"),
+        false => ("text/plain; version=0.0.4", ""),
+    };
+    let page = format!("{page}{}{end}", jigasi.metrics(is_open));
+    Ok(([(header::CONTENT_TYPE, kind)], page).into_response())
 }
 
 async fn calls(State(rest): State<Rest>) -> Result<Response, Response> {

@@ -1,6 +1,7 @@
 //! `/v1` of a running gateway with phones: every command of `docs/api.md` is run by curl, every answer is held against the
 //! OpenAPI document, and the document promises nothing that no answer has.
 
+mod face;
 mod hooks;
 mod openapi;
 mod place;

@@ -14,7 +14,8 @@ use gateway_core::leg::end_reason::EndReason;
 use gateway_core::media::clip::ClipLibrary;
 use gateway_core::media::codec::CodecKind;
 use gateway_daemon::api::Api;
-use gateway_daemon::app::App;
+use gateway_daemon::app::{App, Ended};
+use gateway_daemon::compat::Face;
 use gateway_daemon::config;
 use gateway_daemon::phone::Phone;
 use gateway_daemon::phone::target::Target;
@@ -36,6 +37,7 @@ const CONFIG: &str = r#"
 [sip]
 listen = ["udp:127.0.0.1:0"]
 calls_max = 20
+drain_s = 1
 [rtp]
 ports = "36300-36399"
 [[trunk]]
@@ -65,7 +67,7 @@ pub struct Place {
     folder: PathBuf,
     sip: SocketAddr,
     http: SocketAddr,
-    ends: Mutex<Option<(oneshot::Sender<()>, tokio::task::JoinHandle<()>)>>,
+    ends: Mutex<Option<(oneshot::Sender<()>, tokio::task::JoinHandle<Ended>)>>,
 }
 
 /// A phone in a call.
@@ -106,7 +108,9 @@ impl Place {
         let http = listener.local_addr().expect("bound");
         let guard = Guard::new(http, None).expect("loopback");
         let api = Api::new(&config, app.handle(), app.shared()).expect("has tokens");
+        let face = Face::new(app.handle(), app.shared(), config.compat.clone());
         let rest = Rest::new(app.handle(), app.shared()).with_hooks(api.router());
+        let rest = rest.with_face(face.router(), config.compat.conferences_threshold);
         tokio::spawn(rest.serve(listener, guard));
         let (stop, stopped) = oneshot::channel();
         let sip = app.listeners()[0];
@@ -153,7 +157,7 @@ impl Place {
         panic!("{NOISY} may ask for ever");
     }
 
-    async fn send(
+    pub async fn send(
         &self,
         method: &str,
         path: &str,
@@ -213,14 +217,23 @@ impl Place {
         std::fs::read_to_string(self.folder.join("weebee-cdr.jsonl")).unwrap_or_default()
     }
 
+    /// The gateway is told to stop, or has been by HTTP.
+    pub async fn end(&self, is_told: bool) -> Ended {
+        let (stop, run) = self.ends.lock().await.take().expect("runs");
+        let held = match is_told {
+            true => stop.send(()).map_or(None, |()| None),
+            false => Some(stop),
+        };
+        let run = tokio::time::timeout(Duration::from_secs(60), run).await;
+        drop(held);
+        run.expect("stops in time").expect("no panic")
+    }
+
     /// The gateway stops and its registry is lost; HTTP goes on.
     pub async fn stop(&self) {
         let file = rusqlite::Connection::open(self.folder.join("weebee-pins.sqlite"));
         file.expect("opens").execute_batch("ALTER TABLE pins RENAME TO gone").expect("broken");
-        let (stop, run) = self.ends.lock().await.take().expect("runs");
-        stop.send(()).expect("runs");
-        let run = tokio::time::timeout(Duration::from_secs(60), run).await;
-        run.expect("stops in time").expect("no panic");
+        self.end(true).await;
     }
 }
 
