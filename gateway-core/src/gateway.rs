@@ -197,7 +197,7 @@ pub enum Output {
     Event(Event),
 }
 
-pub use crate::call::event::{Command, DialOrder, Event};
+pub use crate::call::event::{Command, DialOrder, Event, RoomFirst};
 
 /// The gateway.
 pub struct Gateway {

@@ -101,6 +101,30 @@ pub struct PhonePlan {
     pub acks_lost: u32,
     /// Gives up so long after the first provisional response.
     pub cancel_after: Option<Duration>,
+    /// It is called instead, from `starts` on; its talking time runs from its answer.
+    pub callee: Option<Callee>,
+}
+
+/// A phone that the gateway calls for the room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Callee {
+    /// From the INVITE to its 180.
+    pub rings_after: Duration,
+    /// What it does then.
+    pub reply: Reply,
+    /// Keys behind the number.
+    pub keys: &'static str,
+}
+
+/// What a phone does that is called; times are from the INVITE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// It answers.
+    Answers(Duration),
+    /// It refuses with this status.
+    Refuses(Duration, u16),
+    /// It rings.
+    Nothing,
 }
 
 /// How keys are sent.
@@ -250,6 +274,7 @@ impl PhonePlan {
                 _ => 0,
             },
             cancel_after: (rng.below(12) == 0).then(|| ms(0, 400, rng)),
+            callee: None,
         }
     }
 }

@@ -127,6 +127,13 @@ impl Watch {
         }
     }
 
+    /// The gateway calls a phone.
+    pub fn dialled(&mut self, call: CallKey, phone: usize) {
+        if self.calls.insert(call, CallSeen::new(phone)).is_some() {
+            self.fault(format!("{call} was dialled twice"));
+        }
+    }
+
     /// The gateway's owner was told something.
     pub fn event(&mut self, at: Duration, event: &Event, phone_of: impl Fn(&str) -> Option<usize>) {
         match event {

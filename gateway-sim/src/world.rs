@@ -1,6 +1,6 @@
 //! The world: virtual time in steps of 5 ms, the gateway and one shard, the PIN dialogue, phones behind links.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -31,6 +31,7 @@ use self::meeting::Meeting;
 use self::network::{PHONE_SIP_PORT, Packet, Seat};
 pub use self::outcome::{MeetingOutcome, Told, Words};
 
+mod dialling;
 mod meeting;
 mod network;
 mod outcome;
@@ -53,6 +54,8 @@ pub struct Outcome {
     pub lasted: Duration,
     /// What phones heard.
     pub recordings: Vec<Recording>,
+    /// Keys that reached phones: when, which, how many milliseconds.
+    pub keys: Vec<Vec<(Duration, char, u32)>>,
     /// When phones talked, muted themselves and the like.
     pub spells: Vec<Vec<(Spell, Duration, Option<Duration>)>>,
     /// What became of the meeting, if it was one.
@@ -83,6 +86,8 @@ struct World {
     sockets: BTreeMap<SocketAddr, CallKey>,
     lookups: BTreeMap<(Duration, u64), Verdict>,
     actions: VecDeque<Action>,
+    /// Phones that were called.
+    dialled: BTreeSet<usize>,
     next_wall_clock: Duration,
     watch: Watch,
     ladder: Ladder,
@@ -127,6 +132,7 @@ impl World {
             sockets: BTreeMap::new(),
             lookups: BTreeMap::new(),
             actions: VecDeque::new(),
+            dialled: BTreeSet::new(),
             next_wall_clock: Duration::ZERO,
             watch: Watch::new(plan.knobs.call_length_max),
             ladder: Ladder::default(),
@@ -201,6 +207,7 @@ impl World {
             self.phones[index].phone.tick(self.elapsed);
             self.drain_phone(index);
         }
+        self.dial_out();
         self.answer_lookups();
         self.step_meeting();
         self.fire_timeouts();
@@ -352,6 +359,7 @@ impl World {
             |call_id: &str| self.phones.iter().position(|seat| seat.phone.call_id() == call_id);
         self.watch.event(self.elapsed, event, phone_of);
         self.note_event(event);
+        self.call_is_over(event);
         let text = format!("{event:?}");
         self.write_down("event", &[text.as_bytes()]);
         if let Some(line) = headline(event) {

@@ -3,6 +3,7 @@
 //! The conference leg goes first, so that nobody hears the last words of another; then the trunk leg; its ports are
 //! closed when the shard has given its half back.
 
+use crate::call::dialling::DISCONNECTED;
 use crate::call::event::Event;
 use crate::call::machine::{Call, CallOutput, DETACH_PATIENCE, LAST_WORDS_MAX, Stage, Timer};
 use crate::call::sound::Purpose;
@@ -52,12 +53,21 @@ impl Call {
         if self.reason.is_some() {
             return;
         }
+        // Whatever ends the wait: the call itself failed before.
+        let reason = match self.stage {
+            Stage::Lingering(failed) => failed,
+            _ => reason,
+        };
         self.reason = Some(reason);
         self.timers.clear_all();
         self.leave_room(reason);
         if let Stage::Opening(birth) = &mut self.stage {
             let birth = birth.take();
             return self.refuse_unopened(at, birth, reason);
+        }
+        self.forget_unsent_invite();
+        if self.trunk.is_none() && matches!(self.stage, Stage::Dialling(_) | Stage::Lingering(_)) {
+            return self.close(at);
         }
         let speaks = !words.is_empty() && !self.is_held && !self.is_quiet;
         if self.story.answered.is_some() && speaks {
@@ -105,10 +115,21 @@ impl Call {
         if matches!(self.stage, Stage::Closing | Stage::Over) {
             return;
         }
+        if self.dial_failed(at, reason, status) {
+            return;
+        }
         let reason = *self.reason.get_or_insert(reason);
         self.story.status = status.or(self.story.status);
+        self.tell_status(DISCONNECTED);
         self.leave_room(reason);
         self.close(at);
+    }
+
+    /// A failed call was seen long enough.
+    pub(super) fn lingered(&mut self, at: Moment) {
+        if let Stage::Lingering(reason) = self.stage {
+            self.end(at, reason);
+        }
     }
 
     fn leave_room(&mut self, reason: EndReason) {
@@ -159,6 +180,7 @@ impl Call {
         let story = &self.story;
         let codec = self.session.as_ref().map(|session| session.send_codec);
         let report = LegReport { codec: story.report.codec.or(codec), ..story.report };
+        let was_in_room = story.joined.is_some() || story.was_in_room;
         CallRecord {
             call: self.key,
             direction: story.direction,
@@ -166,7 +188,7 @@ impl Call {
             call_id: story.call_id.clone(),
             caller: story.caller.clone(),
             dialled: story.dialled.clone(),
-            room: story.joined.and(self.route.as_ref()).map(|route| route.room.clone()),
+            room: self.route.as_ref().filter(|_| was_in_room).map(|route| route.room.clone()),
             note: self.route.as_ref().and_then(|route| route.note.clone()),
             started: story.started,
             answered: story.answered.map(|moment| moment.wall),

@@ -46,8 +46,8 @@ pub enum Event {
     },
     /// The call was answered (200 sent, or received for calls of ours).
     CallAnswered(CallKey),
-    /// The caller is an occupant of a conference under this address (`room@rooms.example.org/nick`): told once, before
-    /// there is sound. Embedded rooms have no addresses and never say so.
+    /// The caller is an occupant of a conference under this address (`room@rooms.example.org/nick`): told before there is
+    /// sound, and again when he had to join anew under another. Embedded rooms have no addresses and never say so.
     CallOccupant(CallKey, String),
     /// The caller is in this room.
     CallJoined(CallKey, RoomName),
@@ -70,7 +70,28 @@ pub enum DialOrder {
     #[default]
     PhoneFirst,
     /// The room is joined, so that its people see whom they called; then the phone rings.
-    RoomFirst,
+    RoomFirst(RoomFirst),
+}
+
+/// A call of ours that joins first: how long it tries, and how long its failure is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoomFirst {
+    /// CANCEL after this long without an answer.
+    pub ring_max: Duration,
+    /// A call that failed stays in the room for so long, so that its people see why.
+    pub linger: Duration,
+    /// Where nobody else is in the room: the phone rings after this all the same. Who dialled is on his way in.
+    pub alone_wait: Duration,
+}
+
+impl Default for RoomFirst {
+    fn default() -> Self {
+        Self {
+            ring_max: Duration::from_secs(60),
+            linger: Duration::from_secs(5),
+            alone_wait: Duration::from_secs(2),
+        }
+    }
 }
 
 /// What the owner wants.
@@ -122,7 +143,8 @@ pub enum Command {
         headers: Vec<(String, Pii<String>)>,
         /// Room to join on answer.
         route: Box<Route>,
-        /// Keys to send after the answer, with the pause before them (the test phone's PIN).
+        /// Keys to send after the answer, with the pause before them (the test phone's PIN). A comma among them is a pause
+        /// of 2 s.
         keys: Option<(Duration, Digits)>,
         /// Nothing of ours plays to the far side: no words, chimes or music (the test phone).
         quiet: bool,

@@ -1,9 +1,10 @@
 //! The telephone's side of a call: its ports, what its dialog tells, the answer, hold, and keys that we type.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::call::event::Event;
+use crate::call::dialling::RINGING;
+use crate::call::event::{DialOrder, Event};
 use crate::call::machine::{
     ACK_PATIENCE, ANSWER_WITHIN, Call, CallOutput, OWNER_ANSWERS_WITHIN, Stage, Timer, codecs_of,
 };
@@ -42,6 +43,9 @@ impl Call {
                 }
             }
             Some(Birth::Dialled(dialling)) => {
+                if let DialOrder::RoomFirst(times) = dialling.order {
+                    return self.dial_into_room(*dialling, address, times);
+                }
                 let (trunk, offer) = TrunkSignal::outgoing(address, self.policy.clone(), rng);
                 self.trunk = Some(trunk);
                 self.enter(Stage::Calling, "ports open");
@@ -86,7 +90,7 @@ impl Call {
             match output {
                 TrunkOutput::Ua(command) => self.outputs.push_back(CallOutput::Ua(command)),
                 TrunkOutput::Configure(session) => self.configure(*session),
-                TrunkOutput::Ringing => {}
+                TrunkOutput::Ringing => self.tell_status(RINGING),
                 TrunkOutput::Established => self.established(at),
                 TrunkOutput::HeldByPeer(held) => self.held_by_peer(at, held),
                 TrunkOutput::Key(key) => self.key_arrived(at, key, KeySource::Info),
@@ -99,15 +103,7 @@ impl Call {
         if matches!(self.stage, Stage::Closing | Stage::Over) {
             return;
         }
-        if !self.is_attached {
-            self.is_attached = true;
-            let config = TrunkMediaConfig { silence_timeout: self.settings.media_timeout };
-            let half = TrunkMedia::new(self.key, config, self.rng.fork("media"));
-            self.media(ToMedia::AttachTrunk { call: self.key, half });
-            if let Some(line) = self.browser.take_line() {
-                self.media(ToMedia::AttachLine { call: self.key, line });
-            }
-        }
+        self.attach_trunk();
         let path = AudioPath::new(&session);
         let session_box = Box::new(session.clone());
         self.media(ToMedia::Configure { call: self.key, path, session: session_box });
@@ -120,13 +116,28 @@ impl Call {
         }
     }
 
+    /// The phone's place on the shard: its seat may be taken beside it, before there is a session.
+    pub(super) fn attach_trunk(&mut self) {
+        if self.is_attached {
+            return;
+        }
+        self.is_attached = true;
+        let config = TrunkMediaConfig { silence_timeout: self.settings.media_timeout };
+        let half = TrunkMedia::new(self.key, config, self.rng.fork("media"));
+        self.media(ToMedia::AttachTrunk { call: self.key, half });
+        if let Some(line) = self.browser.take_line() {
+            self.media(ToMedia::AttachLine { call: self.key, line });
+        }
+    }
+
     fn established(&mut self, at: Moment) {
+        if matches!(self.stage, Stage::Dialling(_)) {
+            return self.dial_answered(at);
+        }
         if self.story.direction == CallDirection::Outbound && self.story.answered.is_none() {
             self.mark_answered(at);
             self.enter(Stage::Joining, "answered");
-            if let Some((pause, _)) = &self.keys_to_send {
-                self.timers.set(Timer::SendKeys, at.now + *pause);
-            }
+            self.begin_keys(at);
         }
         self.become_audible(at);
     }
@@ -167,7 +178,7 @@ impl Call {
         self.timers.clear(Timer::AckPatience);
         match &self.stage {
             Stage::Asking(_) => self.begin_question(at),
-            Stage::Joining => self.ask_for_seat(),
+            Stage::Joining if self.seat.is_none() => self.ask_for_seat(),
             Stage::Ending(_) => self.begin_last_words(at),
             _ => {}
         }
@@ -191,9 +202,26 @@ impl Call {
         }
     }
 
-    pub(super) fn send_keys(&mut self) {
+    /// Keys that were dialled behind the number: after their first pause.
+    pub(super) fn begin_keys(&mut self, at: Moment) {
+        if let Some((pause, _)) = &self.keys_to_send {
+            self.timers.set(Timer::SendKeys, at.now + *pause);
+        }
+    }
+
+    /// Types up to the next comma; the rest when these are out and its pause is over.
+    pub(super) fn send_keys(&mut self, at: Moment) {
         let Some((_, digits)) = self.keys_to_send.take() else { return };
-        self.type_keys(&digits);
+        let now: Digits = digits.iter().copied().take_while(|sign| *sign != b',').collect();
+        let behind = digits.iter().skip(now.len());
+        let commas = behind.clone().take_while(|sign| **sign == b',').count();
+        let rest: Digits = behind.skip(commas).copied().collect();
+        if !rest.is_empty() {
+            let pause = KEY_TAKES * now.len() as u32 + COMMA * commas as u32;
+            self.keys_to_send = Some((pause, rest));
+            self.begin_keys(at);
+        }
+        self.type_keys(&now);
     }
 
     /// Types keys into the call, now.
@@ -202,3 +230,8 @@ impl Call {
         self.media(ToMedia::SendKeys { call: self.key, keys });
     }
 }
+
+/// What a comma among keys means.
+const COMMA: Duration = Duration::from_secs(2);
+/// From one key to the next.
+const KEY_TAKES: Duration = Duration::from_millis(240);

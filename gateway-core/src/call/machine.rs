@@ -2,6 +2,7 @@
 //!
 //!   Opening -> Routing -> Asking <-> Deciding -> Joining -> Joined      a call that came in
 //!   Opening -> Calling ------------------------> Joining -> Joined      a call of ours
+//!   Opening -> Dialling ----------------------> (Joining) -> Joined      a call of ours that joins first
 //!   any of them -> Ending (last words) -> Closing -> over
 //!
 //! A call that is to be asked, joined or told something is answered at once, never left ringing; what is to be heard
@@ -22,6 +23,7 @@ use crate::base::time::Why;
 use crate::base::timers::{Timers, earliest};
 use crate::call::asking::Asking;
 use crate::call::browser::BrowserSeat;
+use crate::call::dialling::Dial;
 use crate::call::event::Event;
 use crate::call::keys::{KeyFilter, Menu};
 use crate::call::snapshot::CallSnapshot;
@@ -141,6 +143,10 @@ pub(super) enum Stage {
     Routing,
     /// Our INVITE is out.
     Calling,
+    /// In the room or on the way there; the phone rings, or will.
+    Dialling(Box<Dial>),
+    /// The phone did not answer, for that reason; the people in the room read it.
+    Lingering(EndReason),
     /// A question is put, or will be as soon as the caller can hear it.
     Asking(Box<Asking>),
     /// The owner decides about an answer.
@@ -171,6 +177,10 @@ pub(super) enum Timer {
     Length,
     /// Keys of a call of ours.
     SendKeys,
+    /// Alone in the room: the phone rings all the same.
+    DialAlone,
+    /// A failed call was seen long enough.
+    Linger,
     /// The media half does not come back.
     Detach,
 }
@@ -183,6 +193,8 @@ fn why(timer: Timer) -> Why {
         Timer::LastWords => "call.last_words",
         Timer::Length => "call.length_max",
         Timer::SendKeys => "call.send_keys",
+        Timer::DialAlone => "call.dial_alone",
+        Timer::Linger => "call.linger",
         Timer::Detach => "call.detach_patience",
     })
 }
@@ -217,6 +229,8 @@ pub struct Call {
     pub(super) is_moving: bool,
     pub(super) keys_to_send: Option<(Duration, Digits)>,
     pub(super) is_quiet: bool,
+    /// The room is told how far our call is: it joined first, and has not moved since.
+    pub(super) tells_status: bool,
     /// The caller can hear us.
     pub(super) is_audible: bool,
     pub(super) is_attached: bool,
@@ -267,6 +281,7 @@ impl Call {
             is_moving: false,
             keys_to_send: None,
             is_quiet: false,
+            tells_status: false,
             is_audible: false,
             is_attached: false,
             is_media_open: false,
@@ -321,7 +336,9 @@ impl Call {
                 Timer::Question => self.question_timeout(at),
                 Timer::LastWords => self.hang_up(at),
                 Timer::Length => self.end(at, EndReason::TooLong),
-                Timer::SendKeys => self.send_keys(),
+                Timer::SendKeys => self.send_keys(at),
+                Timer::DialAlone => self.ring_phone(at),
+                Timer::Linger => self.lingered(at),
                 Timer::Detach => self.finish(at),
             }
         }
@@ -420,6 +437,8 @@ impl Stage {
             Self::Opening(_) => "Opening",
             Self::Routing => "Routing",
             Self::Calling => "Calling",
+            Self::Dialling(_) => "Dialling",
+            Self::Lingering(_) => "Lingering",
             Self::Asking(_) => "Asking",
             Self::Deciding => "Deciding",
             Self::Joining => "Joining",

@@ -2,6 +2,7 @@
 
 pub mod asking;
 pub mod browser;
+mod dialling;
 mod ending;
 pub mod event;
 pub mod keys;
@@ -55,7 +56,7 @@ pub struct Question {
 }
 
 /// Digits of an answer in ASCII (`b'0'` to `b'9'`), without `#` and what `*` cleared. As keys to be dialled (see
-/// [`event::Command::Dial`]) also `*` and `#`.
+/// [`event::Command::Dial`]) also `*` and `#`, and commas for pauses.
 pub type Digits = ArrayVec<u8, DIGITS_BUFFERED_MAX>;
 
 /// How an answer ended.

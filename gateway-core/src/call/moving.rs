@@ -23,6 +23,8 @@ impl Call {
             route.length_max = route.length_max.or(old.length_max);
         }
         self.came_from = self.route.replace(route);
+        // What people see of him there is how his sound is, as of any other phone.
+        self.tells_status = false;
         if let Some(old) = self.came_from.as_ref().filter(|_| was_inside) {
             let left = Event::CallLeft(self.key, old.room.clone());
             self.outputs.push_back(CallOutput::Event(left));

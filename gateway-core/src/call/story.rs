@@ -61,6 +61,8 @@ pub(super) struct Story {
     pub(super) started: WallClock,
     pub(super) answered: Option<Moment>,
     pub(super) joined: Option<Moment>,
+    /// A call of ours was in the room before it was answered.
+    pub(super) was_in_room: bool,
     pub(super) status: Option<u16>,
     pub(super) report: LegReport,
 }
@@ -93,6 +95,7 @@ impl Story {
             started: at.wall,
             answered: None,
             joined: None,
+            was_in_room: false,
             status: None,
             report: LegReport::default(),
         }

@@ -11,14 +11,15 @@ use crate::call::machine::{
     Call, CallOutput, OWNER_ANSWERS_WITHIN, PAUSE_BEFORE_BYE, SeatWish, Stage, Timer, codecs_of,
 };
 use crate::call::sound::{CHIME_MEMBERS_MAX, Purpose};
-use crate::call::{AnswerEnd, Moment, Question, Route};
+use crate::call::{AnswerEnd, CallDirection, Moment, Question, Route};
 use crate::leg::backend::{
-    JoinRefused, JoinRequest, JoinStep, LegCommand, MemberChange, Moderation, RoomFacts,
+    CallWay, JoinRefused, JoinRequest, JoinStep, LegCommand, MemberChange, Moderation, RoomFacts,
 };
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::ToMedia;
 use crate::media::clip::SoundId;
 use crate::media::clip::prompt::PromptId;
+use crate::media::codec::CodecKind;
 use crate::media::dtmf::{Key, KeySource};
 use crate::sip::endpoint::ApiMisuse;
 
@@ -180,16 +181,27 @@ impl Call {
     }
 
     pub(super) fn ask_for_seat(&mut self) {
-        let (Some(route), Some(session)) = (&self.route, &self.session) else { return };
-        let codecs = codecs_of(session);
+        let Some(route) = &self.route else { return };
+        // Of a phone that did not answer yet nobody knows what it speaks: it may be all that we offer.
+        let codecs = self.session.as_ref().map_or_else(|| self.policy.codecs.clone(), codecs_of);
+        let codec = match &self.session {
+            Some(session) => session.send_codec,
+            None => cheapest(&codecs),
+        };
+        let way = match (&self.stage, self.story.direction) {
+            (Stage::Dialling(_), _) => CallWay::Dialling,
+            (_, CallDirection::Inbound) => CallWay::Inbound,
+            (_, CallDirection::Outbound) => CallWay::Outbound,
+        };
         let request = JoinRequest {
             room: route.room.clone(),
             role: route.role,
             label: route.label.clone(),
-            codec: session.send_codec,
+            codec,
             codecs: codecs.clone(),
             policy: route.policy,
             entry: route.entry.clone(),
+            way,
         };
         let backend = route.backend.clone();
         self.seat = Some(codecs);
@@ -215,6 +227,7 @@ impl Call {
 
     pub(super) fn join_progress(&mut self, at: Moment, step: JoinStep) {
         match (&self.stage, step) {
+            (Stage::Dialling(_), step) => self.dial_progress(at, step),
             (Stage::Joining | Stage::Joined, JoinStep::Reconnecting) => {
                 self.wait_with(PromptId::Reconnecting);
             }
@@ -229,7 +242,7 @@ impl Call {
     }
 
     /// Words why the caller waits, then music.
-    fn wait_with(&mut self, words: PromptId) {
+    pub(super) fn wait_with(&mut self, words: PromptId) {
         self.sound.say(Purpose::Waiting, &[words], self.language);
         self.sound.set_music(true);
     }
@@ -257,6 +270,9 @@ impl Call {
 
     /// Somebody in the conference did something: words to the caller, and our state follows.
     pub(super) fn moderated(&mut self, what: Moderation) {
+        if matches!(self.stage, Stage::Dialling(_)) {
+            return self.dial_moderated(what);
+        }
         if !matches!(self.stage, Stage::Joining | Stage::Joined) {
             return;
         }
@@ -309,6 +325,9 @@ impl Call {
     pub(super) fn joined(&mut self, at: Moment, facts: RoomFacts) {
         if matches!(self.stage, Stage::Joined) {
             return self.joined_again(facts);
+        }
+        if matches!(self.stage, Stage::Dialling(_)) {
+            return self.dial_joined(at, facts);
         }
         if !matches!(self.stage, Stage::Joining) {
             return;
@@ -393,4 +412,10 @@ impl Call {
             _ => {}
         }
     }
+}
+
+/// The codec whose ear costs least, for a phone that may come to speak any of them.
+fn cheapest(codecs: &[CodecKind]) -> CodecKind {
+    let by_rate = codecs.iter().copied().min_by_key(|codec| codec.row().pcm_rate);
+    by_rate.unwrap_or(CodecKind::Pcma)
 }

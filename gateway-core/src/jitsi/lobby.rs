@@ -191,6 +191,7 @@ mod tests {
             name: Pii::new("Phone".into()),
             stats_id: "weebee".into(),
             is_inbound: true,
+            headers: Vec::new(),
             is_muted: false,
             hand_raised_ms: None,
             status: String::new(),

@@ -122,6 +122,7 @@ enum State {
 struct Member {
     is_phone: bool,
     is_machine: bool,
+    is_moderator: bool,
 }
 
 impl Muc {
@@ -157,6 +158,11 @@ impl Muc {
 
     /// Leaves; nothing is told of it.
     pub fn leave(&mut self) {
+        if self.state == State::In && self.presence_due.take().is_some() {
+            // The last words are not kept back.
+            let update = self.own.update(&self.room, &self.nick);
+            self.outputs.push_back(MucOutput::Send(update));
+        }
         if matches!(self.state, State::In | State::Joining { .. }) {
             let leave = presence::leave(&self.room, &self.nick);
             self.outputs.push_back(MucOutput::Send(leave));
@@ -220,6 +226,11 @@ impl Muc {
         self.occupants.contains_key(FOCUS_NICK)
     }
 
+    /// The room says that this other member may moderate it.
+    pub fn is_moderator(&self, nick: &str) -> bool {
+        self.occupants.get(nick).is_some_and(|member| member.is_moderator)
+    }
+
     /// Our presence as it is told.
     pub fn own(&self) -> &OwnPresence {
         &self.own
@@ -257,7 +268,11 @@ impl Muc {
         if occupant.is_self || nick == self.nick {
             return self.self_here(now, nick, &occupant);
         }
-        let member = Member { is_phone: occupant.is_phone, is_machine: occupant.is_machine };
+        let member = Member {
+            is_phone: occupant.is_phone,
+            is_machine: occupant.is_machine,
+            is_moderator: occupant.is_moderator,
+        };
         let is_new = !self.occupants.contains_key(&nick);
         if is_new && self.occupants.len() >= OCCUPANTS_MAX {
             return;

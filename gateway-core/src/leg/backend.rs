@@ -98,6 +98,20 @@ pub struct JoinRequest {
     pub policy: RoomPolicy,
     /// What he brings to the door.
     pub entry: Entry,
+    /// Who called whom.
+    pub way: CallWay,
+}
+
+/// Who called whom, as the people in the room see it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CallWay {
+    /// The phone called us.
+    #[default]
+    Inbound,
+    /// We called it, and it answered.
+    Outbound,
+    /// We are about to call it. How far that is comes by [`LegCommand::Status`]; nobody hears or says anything yet.
+    Dialling,
 }
 
 /// What a caller brings to the door of a conference: Jigasi's headers, or what a dial from the room said. An embedded
@@ -321,14 +335,16 @@ pub enum LegCommand {
     Admit,
     /// The caller's answer to [`JoinStep::PasswordNeeded`]. Empty: none was typed.
     Password(Pii<String>),
+    /// How far our call to him is ([`CallWay::Dialling`]), in words for the people in the room.
+    Status(String),
 }
 
 /// From a backend.
 pub enum BackendOutput {
     /// On the way in.
     Progress(LegKey, JoinStep),
-    /// An occupant of the room under this address (`room@rooms.example.org/nick`): told once, before there is sound. A
-    /// backend without addresses never says so.
+    /// An occupant of the room under this address (`room@rooms.example.org/nick`): told before there is sound, and again
+    /// after a join under another. A backend without addresses never says so.
     Occupant(LegKey, String),
     /// In the room; media is attached.
     Joined(LegKey, RoomFacts),
@@ -382,6 +398,9 @@ pub enum JoinStep {
     InLobby,
     /// The moderator let us in.
     Admitted,
+    /// The conference counts on him: sound follows in a moment. Told where somebody waits for it: of a call of ours, or
+    /// of a phone that rings until there is company.
+    Invited,
     /// Answer with [`LegCommand::Password`].
     PasswordNeeded {
         /// The last one was wrong.

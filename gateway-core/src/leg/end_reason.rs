@@ -24,6 +24,8 @@ pub enum EndReason {
     HostNeverCame,
     /// A moderator removed the caller.
     Kicked,
+    /// A moderator or the focus hung the phone up.
+    MeetingHungUp,
     /// A moderator did not let the caller out of the lobby.
     LobbyDenied,
     /// The conference was lost and could not be joined again.
@@ -95,6 +97,7 @@ impl EndReason {
             Self::RoomEnded => ("room_ended", 480, 16, Some(PromptId::RoomEndedByHost)),
             Self::HostNeverCame => ("host_never_came", 480, 19, Some(PromptId::MeetingNotStarted)),
             Self::Kicked => ("kicked", 403, 21, Some(PromptId::Kicked)),
+            Self::MeetingHungUp => ("meeting_hung_up", 480, 16, Some(PromptId::Goodbye)),
             Self::LobbyDenied => ("lobby_denied", 403, 21, Some(PromptId::LobbyDenied)),
             Self::ConferenceLost => {
                 ("conference_lost", 503, 41, Some(PromptId::ServiceUnavailable))
@@ -124,7 +127,7 @@ impl EndReason {
     }
 
     /// Every reason, for metrics that show zeros and for tests.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::CallerHungUp,
         Self::CallerCancelled,
         Self::CallerLeft,
@@ -134,6 +137,7 @@ impl EndReason {
         Self::RoomEnded,
         Self::HostNeverCame,
         Self::Kicked,
+        Self::MeetingHungUp,
         Self::LobbyDenied,
         Self::ConferenceLost,
         Self::NotFound,

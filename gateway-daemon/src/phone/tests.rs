@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use gateway_core::base::ids::{CallKey, LegKey};
 use gateway_core::base::rng::Rng;
-use gateway_core::leg::backend::{Backend, BackendOutput, Entry, JoinRequest, LegCommand};
+use gateway_core::leg::backend::{Backend, BackendOutput, CallWay, Entry, JoinRequest, LegCommand};
 use gateway_core::leg::end_reason::EndReason;
 use gateway_core::leg::media::ToMedia;
 use gateway_core::media::clip::ClipLibrary;
@@ -58,6 +58,7 @@ fn the_line_is_opened_before_it_is_joined_and_closed_after_it_is_left() {
         codecs: vec![CodecKind::Pcma],
         policy: RoomPolicy::default(),
         entry: Entry::default(),
+        way: CallWay::Inbound,
     };
     backend.open_leg(now, leg, ask, Rng::from_number(1)).expect("always");
     let said = |backend: &mut PhoneBackend| {

@@ -104,6 +104,10 @@ struct WebMedia {
     sequence: u16,
     frames: u32,
     next: Duration,
+    /// Keys to press, and of the one that is down: when it began, in frames.
+    keys: VecDeque<usize>,
+    pressed: Option<u32>,
+    released: u32,
 }
 
 impl Web {
@@ -169,6 +173,13 @@ impl Web {
         }
     }
 
+    /// The user presses keys on the dial pad: 200 ms each, 200 ms apart, as lib-jitsi-meet asks the browser.
+    pub fn press(&mut self, keys: &str) {
+        if let Some(media) = &mut self.media {
+            media.keys.extend(keys.chars().filter_map(|key| "0123456789*#ABCD".find(key)));
+        }
+    }
+
     /// It is in its room.
     pub fn is_inside(&self) -> bool {
         self.state == State::Inside
@@ -199,6 +210,7 @@ impl Web {
         while media.is_up && media.next <= now {
             media.next += Duration::from_millis(20);
             match self.is_muted {
+                _ if media.presses() => {}
                 true => media.frames += 1,
                 false => media.speak(self.hz),
             }
@@ -370,6 +382,9 @@ impl Web {
             sequence,
             frames,
             next: now,
+            keys: VecDeque::new(),
+            pressed: None,
+            released: 0,
         });
     }
 
@@ -446,6 +461,36 @@ impl Web {
 }
 
 impl WebMedia {
+    /// 20 ms of a key, in the place of sound. False: none is down.
+    fn presses(&mut self) -> bool {
+        if self.keys.is_empty() || self.frames < self.released {
+            return false;
+        }
+        let Some(code) = self.keys.front().copied() else { return false };
+        let began = *self.pressed.get_or_insert(self.frames);
+        let frame = self.frames - began + 1;
+        let is_over = frame >= KEY_FRAMES;
+        let duration = (frame.min(KEY_FRAMES) * 160) as u16;
+        // The end is sent three times.
+        for _ in 0..if is_over { 3 } else { 1 } {
+            let mut packet = vec![0x80, 126 | u8::from(frame == 1) << 7];
+            packet.extend(self.sequence.to_be_bytes());
+            packet.extend((began * 960).to_be_bytes());
+            packet.extend(self.ssrc.to_be_bytes());
+            packet.extend([code as u8, if is_over { 0x8a } else { 10 }]);
+            packet.extend(duration.to_be_bytes());
+            self.sequence = self.sequence.wrapping_add(1);
+            self.transport.send(Media::Rtp, &packet);
+        }
+        self.frames += 1;
+        if is_over {
+            self.keys.pop_front();
+            self.pressed = None;
+            self.released = self.frames + KEY_FRAMES;
+        }
+        true
+    }
+
     /// 20 ms of the tone, with an honest level.
     fn speak(&mut self, hz: u32) {
         let voice = voice(hz);
@@ -474,5 +519,7 @@ const FEATURES: [&str; 10] = [
     "urn:ietf:rfc:5888",
     "http://jitsi.org/json-encoded-sources",
 ];
+/// 200 ms.
+const KEY_FRAMES: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(3);
 const AGAIN: Duration = Duration::from_secs(1);

@@ -38,6 +38,11 @@ pub(super) struct Media {
     ssrc: u32,
     keys: VecDeque<(Duration, u8)>,
     event: Option<Event>,
+    /// Payload type of keys.
+    events: u8,
+    /// Of the key that is being heard.
+    heard_timestamp: Option<u32>,
+    keys_heard: Vec<(Duration, char, u32)>,
 }
 
 /// A key being pressed.
@@ -66,6 +71,48 @@ impl Media {
             ssrc: 0x5eed_0000 + plan.index as u32,
             keys: VecDeque::new(),
             event: None,
+            events: 101,
+            heard_timestamp: None,
+            keys_heard: Vec::new(),
+        }
+    }
+
+    pub(super) fn events(&self) -> u8 {
+        self.events
+    }
+
+    pub(super) fn keys_heard(&self) -> &[(Duration, char, u32)] {
+        &self.keys_heard
+    }
+
+    /// An answer gives keys the number that the offer gave them.
+    pub(super) fn use_events_of(&mut self, offer: &str) {
+        let number = offer.lines().find_map(|line| {
+            let (number, format) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
+            (format.trim() == "telephone-event/8000").then(|| number.parse().ok())?
+        });
+        self.events = number.unwrap_or(self.events);
+    }
+
+    /// A key by INFO.
+    pub(super) fn hear_info(&mut self, now: Duration, body: &str) {
+        let value = |key: &str| body.lines().find_map(|line| line.strip_prefix(key)).map(str::trim);
+        if let Some(key) = value("Signal=").and_then(|it| it.chars().next()) {
+            let length = value("Duration=").and_then(|it| it.parse().ok()).unwrap_or(0);
+            self.keys_heard.push((now, key, length));
+        }
+    }
+
+    /// A packet of a key: its first begins it, all make it longer.
+    fn hear_event(&mut self, now: Duration, timestamp: u32, payload: &[u8]) {
+        let [code, _, high, low] = *payload else { return };
+        let length = u32::from(u16::from_be_bytes([high, low])) / 8;
+        if self.heard_timestamp.replace(timestamp) != Some(timestamp) {
+            let key = "0123456789*#ABCD".chars().nth(code.into()).unwrap_or('?');
+            self.keys_heard.push((now, key, 0));
+        }
+        if let Some((_, _, so_far)) = self.keys_heard.last_mut() {
+            *so_far = (*so_far).max(length);
         }
     }
 
@@ -124,7 +171,7 @@ impl Media {
     fn event_packet(&mut self, now: Duration, event: Event) -> Vec<u8> {
         let over = now >= event.began + KEY_LENGTH;
         let first = event.began == now;
-        let mut packet = self.header(101, event.timestamp, first);
+        let mut packet = self.header(self.events, event.timestamp, first);
         let duration = ((now - event.began + self.packet_time).as_millis() as u16).min(KEY_MS) * 8;
         let end = if over { 0x80 } else { 0 };
         packet.extend([event.code, end | 10]);
@@ -145,10 +192,13 @@ impl Media {
 
     pub(super) fn receive(&mut self, now: Duration, bytes: &[u8], recording: &mut Recording) {
         let Some((header, payload)) = bytes.split_at_checked(12) else { return };
+        let timestamp = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+        if header[1] & 0x7f == self.events {
+            return self.hear_event(now, timestamp, payload);
+        }
         if header[1] & 0x7f != self.law.payload_type() || header[0] != 0x80 {
             return;
         }
-        let timestamp = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
         let law = self.law;
         recording.put(now, timestamp, payload.iter().map(|byte| law.decode(*byte)));
     }

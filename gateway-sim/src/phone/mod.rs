@@ -1,10 +1,11 @@
 //! A phone: SIP by text, RTP by hand, one owner who follows a script.
 //!
-//!   Waiting -> Calling -> Talking -> Leaving -> Gone
+//!   Waiting -> Calling (or being called) -> Talking -> Leaving -> Gone
 //!
 //! It is a stand-in for real devices and knows nothing of the gateway's code: INVITE with or without SDP, CANCEL,
 //! ACK (or none), keys by RFC 4733 or INFO, hold, re-INVITE, BYE; it answers BYE, OPTIONS, UPDATE and re-INVITE.
 
+mod callee;
 mod media;
 mod requests;
 pub mod sound;
@@ -84,6 +85,10 @@ pub struct Phone {
     direction: &'static str,
     null_address: bool,
     script: Script,
+    /// An INVITE to it.
+    called: Option<callee::Called>,
+    /// In a call that it answered: what it writes as From, and the Call-ID.
+    dialled: Option<(String, String)>,
 }
 
 /// A request that waits for the one before it.
@@ -143,6 +148,8 @@ impl Phone {
             direction: "sendrecv",
             null_address: false,
             script: Script::default(),
+            called: None,
+            dialled: None,
             plan,
         }
     }
@@ -150,6 +157,11 @@ impl Phone {
     /// Its `Call-ID`.
     pub fn call_id(&self) -> String {
         format!("call-{}@phone", self.plan.index)
+    }
+
+    /// Keys that reached it by event or INFO: when each began, which, and how many milliseconds it lasted.
+    pub fn keys_heard(&self) -> &[(Duration, char, u32)] {
+        self.media.keys_heard()
     }
 
     /// Where it stands.
@@ -172,9 +184,10 @@ impl Phone {
         if self.is_dead() {
             return;
         }
-        if self.stage == Stage::Waiting && now >= self.plan.starts {
+        if self.stage == Stage::Waiting && now >= self.plan.starts && self.plan.callee.is_none() {
             self.call(now);
         }
+        self.tick_called(now);
         self.repeat_requests(now);
         if self.cancel_at.is_some_and(|at| now >= at) {
             self.cancel(now);
@@ -201,7 +214,15 @@ impl Phone {
         match (message.status(), message.method()) {
             (Some(status), "INVITE") => self.on_invite_response(now, status, &message),
             (Some(status), _) => self.on_response(now, status, &message),
-            (None, "ACK") => {}
+            (None, "ACK") => self.final_acknowledged(),
+            (None, "INVITE") if self.plan.callee.is_some() && self.dialled.is_none() => {
+                self.called(now, &message);
+            }
+            (None, "CANCEL") => self.called_off(now, &message),
+            (None, "INFO") if self.stage == Stage::Talking => {
+                self.media.hear_info(now, &message.body);
+                self.say(message.respond("200 OK", &self.tag(), "", ""));
+            }
             (None, "BYE") => {
                 self.say(message.respond("200 OK", &self.tag(), "", ""));
                 self.leave(now, "hung up by the gateway");

@@ -163,10 +163,11 @@ impl Phone {
         let shown = if self.null_address { "0.0.0.0".to_owned() } else { ip.to_string() };
         let law = self.plan.law;
         let number = law.payload_type();
+        let events = self.media.events();
         format!(
             "v=0\r\no=- {} {} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {shown}\r\nt=0 0\r\n\
-             m=audio {} RTP/AVP {number} 101\r\na=rtpmap:{number} {}/8000\r\n\
-             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:{}\r\na={}\r\n",
+             m=audio {} RTP/AVP {number} {events}\r\na=rtpmap:{number} {}/8000\r\n\
+             a=rtpmap:{events} telephone-event/8000\r\na=fmtp:{events} 0-15\r\na=ptime:{}\r\na={}\r\n",
             4_000 + self.plan.index,
             self.sdp_version,
             self.media.port,
@@ -211,15 +212,15 @@ impl Phone {
         };
         let plain = format!("<sip:pin@{}>", self.gateway);
         let to = if method == "CANCEL" { &plain } else { &self.to };
+        let (from, call_id) = self.dialled.clone().unwrap_or_else(|| {
+            let (number, host, tag) = (&self.plan.number, self.written.ip(), self.tag());
+            (format!("\"Caller\" <sip:{number}@{host}>;tag={tag}"), self.call_id())
+        });
         format!(
             "{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP {written};rport;branch={branch}\r\nMax-Forwards: 70\r\n\
-             From: \"Caller\" <sip:{number}@{host}>;tag={tag}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n\
+             From: {from}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n\
              CSeq: {cseq} {method}\r\nContact: <sip:phone@{written}>\r\n{kind}Content-Length: {length}\r\n\r\n{body}",
             written = self.written,
-            number = self.plan.number,
-            host = self.written.ip(),
-            tag = self.tag(),
-            call_id = self.call_id(),
             length = body.len(),
         )
         .into_bytes()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gateway_core::base::rng::Rng;
 
-use super::{Action, Ending, KeyWay, Knobs, PhonePlan, TONES, WorldPlan, digits};
+use super::{Action, Callee, Ending, KeyWay, Knobs, PhonePlan, TONES, WorldPlan, digits};
 use crate::jitsi::RecordingMode;
 use crate::link::LinkPlan;
 use crate::phone::sound::Law;
@@ -69,6 +69,10 @@ pub enum Happening {
     WantHost,
     /// Somebody is thrown out.
     Kick(Who),
+    /// A browser's user presses keys on the dial pad.
+    Press(usize, &'static str),
+    /// A browser (the first moderates) asks a phone's leg to hang up.
+    HangUp(usize, usize),
     /// The meeting ends for all.
     EndForAll,
     /// A recording or live stream begins or ends.
@@ -161,6 +165,15 @@ impl WorldPlan {
             let timed = happenings.map(|(ms, happening)| (Duration::from_millis(ms), happening));
             meeting.happenings.extend(timed);
         }
+        self
+    }
+
+    /// The same with a phone that is called at `starts` instead of calling.
+    pub fn calling(mut self, phone: usize, starts: Duration, callee: Callee) -> Self {
+        let plan = &mut self.phones[phone].0;
+        plan.callee = Some(callee);
+        plan.starts = starts;
+        plan.typed.clear();
         self
     }
 
@@ -349,6 +362,7 @@ impl PhonePlan {
             ending: Ending::Bye,
             acks_lost: 0,
             cancel_after: None,
+            callee: None,
         }
     }
 }

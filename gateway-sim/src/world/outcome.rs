@@ -11,7 +11,7 @@ use sha2::Digest;
 
 use super::{Outcome, World};
 use crate::jitsi::bridge::Pair;
-use crate::jitsi::web::Web;
+use crate::jitsi::web::{Seen, Web};
 use crate::logs::LogCatcher;
 use crate::phone::Phone;
 use crate::phone::sound::{BLOCK_TIME, TONE_PEAK, peak_at};
@@ -48,6 +48,8 @@ impl std::fmt::Debug for MeetingOutcome {
 /// What the gateway told of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
+    /// It is an occupant of the room.
+    Occupant,
     /// It was answered.
     Answered,
     /// It is in the room.
@@ -83,6 +85,7 @@ impl World {
     /// Remembers what the owner was told.
     pub(super) fn note_event(&mut self, event: &Event) {
         let (call, told): (CallKey, Told) = match event {
+            Event::CallOccupant(call, _) => (*call, Told::Occupant),
             Event::CallAnswered(call) => (*call, Told::Answered),
             Event::CallJoined(call, _) => (*call, Told::Joined),
             Event::CallEnded(record) => (record.call, Told::Ended(record.reason.row().label)),
@@ -127,6 +130,7 @@ impl World {
             halves,
         });
         let (faults, tally) = self.watch.into_verdict();
+        let keys = self.phones.iter().map(|seat| seat.phone.keys_heard().to_vec()).collect();
         let phones = self.phones.into_iter().map(|seat| seat.phone);
         let (recordings, spells) = phones.map(|it| (it.recording, it.spells)).unzip();
         Outcome {
@@ -137,6 +141,7 @@ impl World {
             tally,
             lasted: self.elapsed,
             recordings,
+            keys,
             spells,
             meeting,
         }
@@ -194,6 +199,19 @@ impl Outcome {
     pub fn told(&self, phone: usize) -> Vec<(Duration, &Told)> {
         let all = self.meeting().told.iter().filter(|(_, index, _)| *index == phone);
         all.map(|(at, _, told)| (*at, told)).collect()
+    }
+
+    /// Labels below the names of phones as a browser saw them change: of one phone after the other, and when.
+    pub fn labels(&self, web: usize) -> Vec<(Duration, String)> {
+        let mut last = std::collections::BTreeMap::new();
+        let mut labels = Vec::new();
+        for (at, seen) in &self.meeting().webs[web].seen {
+            let Seen::Here { nick, occupant, status } = seen else { continue };
+            if occupant.is_phone && last.insert(nick, status) != Some(status) {
+                labels.push((*at, status.clone()));
+            }
+        }
+        labels
     }
 
     /// Words that were played to a phone, without their language.

@@ -31,8 +31,10 @@ pub(super) const GATEWAY: SocketAddr =
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 5_060);
 
 const RTP_FIRST: u16 = 20_000;
+/// Keys behind a number are typed so long after the answer.
+pub(super) const KEYS_AFTER: Duration = Duration::from_secs(2);
 /// Name of the deployment.
-const JITSI: &str = "jitsi";
+pub(super) const JITSI: &str = "jitsi";
 
 pub(super) fn gateway(plan: &WorldPlan, clips: Arc<ClipLibrary>, now: Instant) -> GatewayConfig {
     let knobs = &plan.knobs;

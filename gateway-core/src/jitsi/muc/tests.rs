@@ -16,6 +16,7 @@ impl Bench {
             name: Pii::new("+31201234567".into()),
             stats_id: "weebee".into(),
             is_inbound: true,
+            headers: Vec::new(),
             is_muted: false,
             hand_raised_ms: None,
             status: String::new(),

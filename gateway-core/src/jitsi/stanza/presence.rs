@@ -20,6 +20,12 @@ pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 const NICK: &str = "http://jabber.org/protocol/nick";
 /// Says in presence and disco that we are a telephone.
 const JIGASI: &str = "http://jitsi.org/protocol/jigasi";
+/// Namespace of dials, hang-ups and their headers.
+pub const RAYO: &str = "urn:xmpp:rayo:1";
+/// Headers that are shown; more are left out.
+const HEADERS_MAX: usize = 32;
+/// Longest name and value of a header that is shown. Each presence repeats them to everybody.
+const HEADER_BYTES_MAX: usize = 256;
 /// Features of a phone that belong into presence, too.
 const PRESENCE_FEATURES: [&str; 3] =
     [JIGASI, "urn:xmpp:jingle:dtmf:0", "http://jitsi.org/protocol/audio-mute"];
@@ -33,6 +39,8 @@ pub struct OwnPresence {
     pub stats_id: String,
     /// The phone called us; otherwise we called it.
     pub is_inbound: bool,
+    /// Headers of its call that everybody may read (`<initiator>`).
+    pub headers: Vec<(String, Pii<String>)>,
     /// Microphone off.
     pub is_muted: bool,
     /// Hand up since then, in milliseconds of Unix time.
@@ -59,9 +67,12 @@ impl OwnPresence {
     fn full(&self, room: &str, nick: &str, join: Option<Element>) -> Element {
         let plain = |name: &str, text: &str| element(name, ns::CLIENT).text(text);
         let feature = |var: &&str| element("feature", ns::CLIENT).attr("var", var);
-        let direction = element("header", JIGASI)
-            .attr("name", "JigasiCallDirection")
-            .attr("value", if self.is_inbound { "in" } else { "out" });
+        let header = |name: &str, value: &str| {
+            element("header", RAYO).attr("name", name).attr("value", value)
+        };
+        let headers = self.headers.iter().map(|(name, value)| header(name, value.reveal()));
+        let direction = header("JigasiCallDirection", if self.is_inbound { "in" } else { "out" });
+        let initiator = element("initiator", JIGASI).children(headers).child(direction);
         let muted = if self.is_muted { "true" } else { "false" };
         let mut presence = element("presence", ns::CLIENT)
             .attr("to", format!("{room}/{nick}"))
@@ -70,7 +81,7 @@ impl OwnPresence {
             .child(element("nick", NICK).text(self.name.reveal()))
             .child(plain("stats-id", &self.stats_id))
             .child(element("features", ns::CLIENT).children(PRESENCE_FEATURES.iter().map(feature)))
-            .child(element("initiator", JIGASI).child(direction))
+            .child(initiator)
             .child(plain("audiomuted", muted))
             .child(plain("videomuted", "true"))
             .child(plain("SourceInfo", &source_info(nick, self.is_muted)));
@@ -82,6 +93,23 @@ impl OwnPresence {
         }
         presence.build()
     }
+}
+
+/// Of a call's headers those that presence can carry: names and values of reasonable length without control characters,
+/// which XML does not know.
+pub fn showable(headers: &[(String, Pii<String>)]) -> Vec<(String, Pii<String>)> {
+    let is_fit = |text: &str| {
+        text.len() <= HEADER_BYTES_MAX
+            && !text
+                .chars()
+                .any(|sign| sign.is_control() || matches!(sign, '\u{fffe}' | '\u{ffff}'))
+    };
+    let fit = headers.iter().filter(|(name, value)| {
+        // Ours, and said by us.
+        let is_ours = name.eq_ignore_ascii_case("JigasiCallDirection");
+        !name.is_empty() && !is_ours && is_fit(name) && is_fit(value.reveal())
+    });
+    fit.take(HEADERS_MAX).cloned().collect()
 }
 
 /// Name of the only source of a phone: the room's nick is its endpoint id.

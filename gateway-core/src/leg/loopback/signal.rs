@@ -84,7 +84,8 @@ impl Backend for Loopback {
             LegCommand::Mute(_)
             | LegCommand::RaiseHand(_)
             | LegCommand::Admit
-            | LegCommand::Password(_) => {}
+            | LegCommand::Password(_)
+            | LegCommand::Status(_) => {}
         }
     }
 

@@ -7,6 +7,7 @@ use gateway_core::gateway::Input;
 use gateway_core::jitsi::stanza::build::element;
 use gateway_core::jitsi::stanza::jingle::{Action, Jingle, Reason};
 use gateway_core::jitsi::stanza::ns;
+use gateway_core::jitsi::stanza::presence::RAYO;
 use gateway_core::leg::backend::StreamDownReason;
 use minidom::Element;
 
@@ -40,6 +41,7 @@ impl World {
             }
             Happening::ServerRestarts(lasts) => self.server_restarts(lasts),
             Happening::Lie(phone, lie) => self.lie(phone, lie),
+            Happening::HangUp(web, phone) => self.ask_to_hang_up(web, phone),
             Happening::Admit(who) | Happening::Deny(who) => {
                 let nick = self
                     .client(who)
@@ -97,6 +99,15 @@ impl World {
         }
     }
 
+    fn ask_to_hang_up(&mut self, web: usize, phone: usize) {
+        let Some(client) = self.client(Who::Phone(phone)) else { return };
+        let Some(meeting) = &mut self.meeting else { return };
+        let hang_up = element("hangup", RAYO).build();
+        let iq = element("iq", ns::CLIENT).attr("type", "set").attr("id", "hang up");
+        let from = format!("{ROOM}/{}", meeting.webs[web].nick());
+        meeting.server.inject(client, iq.attr("from", from).child(hang_up).build());
+    }
+
     fn lie(&mut self, phone: usize, lie: Lie) {
         let Some(client) = self.client(Who::Phone(phone)) else { return };
         let Some(meeting) = &mut self.meeting else { return };
@@ -125,6 +136,7 @@ impl Meeting {
         let server = &mut self.server;
         match happening {
             Happening::MuteOneself(index, muted) => self.webs[index].mute(muted),
+            Happening::Press(index, keys) => self.webs[index].press(keys),
             Happening::AvModeration(on) => server.set_av_moderation(ROOM, on),
             Happening::StartMuted(on) => server.set_starts_muted(ROOM, on),
             Happening::Lobby(on) => server.set_lobby(ROOM, on),

@@ -10,6 +10,7 @@
 //! is waited for (`join_max`), while somebody is (lobby, host, password) and while something is lost (`rejoin_max`)
 //! there is always a deadline, and its end is spoken.
 
+mod hang_up;
 mod news;
 mod patience;
 mod settle;
@@ -43,9 +44,9 @@ use crate::jitsi::stanza::build::element;
 use crate::jitsi::stanza::disco::{DISCO_INFO, ServerAbilities};
 use crate::jitsi::stanza::exchange::Iq;
 use crate::jitsi::stanza::iq;
-use crate::jitsi::stanza::presence::{OwnPresence, RecordingState, available};
+use crate::jitsi::stanza::presence::{self, OwnPresence, RecordingState, available};
 use crate::leg::backend::{
-    BackendOutput, JoinRequest, JoinStep, LegCommand, MemberSnapshot, RoomFacts, RoomName,
+    BackendOutput, CallWay, JoinRequest, JoinStep, LegCommand, MemberSnapshot, RoomFacts, RoomName,
     SocketNews, StreamDownReason,
 };
 use crate::leg::counters::BackendCounters;
@@ -160,10 +161,14 @@ impl Leg {
                 ask.label.clone()
             },
             stats_id: settings.stats_id.clone(),
-            is_inbound: true,
+            is_inbound: ask.way == CallWay::Inbound,
+            headers: presence::showable(&ask.entry.extra),
             is_muted: false,
             hand_raised_ms: None,
-            status: "Connecting".to_owned(),
+            status: match ask.way {
+                CallWay::Dialling => "Initializing Call".to_owned(),
+                CallWay::Inbound | CallWay::Outbound => "Connecting".to_owned(),
+            },
             caps: answers.abilities().caps(),
         };
         let home = settings.room_address(&ask.room);
@@ -277,6 +282,7 @@ impl Leg {
         let iq = Iq::read(stanza);
         let (focus, own) = (self.muc.focus_address(), self.muc.own_address());
         if iq.is_some_and(|iq| self.moderation.handle_iq(&iq, &focus, &own))
+            || iq.is_some_and(|iq| self.hang_up_asked(now, &iq))
             || self.session.handle_stanza(now, stanza)
         {
             return;
@@ -337,6 +343,7 @@ impl Leg {
             // Its lobby is opened by a moderator of the meeting.
             LegCommand::Admit => {}
             LegCommand::Password(password) => self.password_typed(now, password),
+            LegCommand::Status(status) => self.muc.change(now, |own| own.status = status),
         }
         self.drain(now);
     }

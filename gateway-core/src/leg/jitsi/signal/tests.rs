@@ -2,6 +2,7 @@
 //! stanzas that were really sent.
 
 mod bridge;
+mod dialled;
 mod inside;
 mod losses;
 mod replay;
@@ -23,8 +24,8 @@ use crate::base::pii::Pii;
 use crate::jitsi::capture::parse_stanzas;
 use crate::jitsi::stanza::exchange::Iq;
 use crate::leg::backend::{
-    BeforeHost, Entry, JoinRefused, JoinStep, MemberChange, Moderation, Role, RoomName, RoomPolicy,
-    SocketNews, SocketOrder, StreamDownReason,
+    BeforeHost, CallWay, Entry, JoinRefused, JoinStep, MemberChange, Moderation, Role, RoomName,
+    RoomPolicy, SocketNews, SocketOrder, StreamDownReason,
 };
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::{ConferenceCommand, ConferenceEvent, ToMedia};
@@ -129,6 +130,8 @@ struct Site {
     sent: Vec<Element>,
     /// What the call was told, with the second.
     heard: Vec<(u64, Heard)>,
+    /// Addresses in rooms that were told.
+    occupants: Vec<String>,
     /// What was asked of the shard and of the ports.
     done: Vec<(LegKey, Done)>,
     /// What was asked of the bridge's WebSocket, but for what was said on it.
@@ -238,6 +241,7 @@ impl Site {
             nick: String::new(),
             sent: Vec::new(),
             heard: Vec::new(),
+            occupants: Vec::new(),
             done: Vec::new(),
             sockets: Vec::new(),
         };
@@ -273,7 +277,10 @@ impl Site {
         while let Some(output) = self.backend.poll_output() {
             let heard = match output {
                 BackendOutput::Progress(_, step) => Heard::Progress(step),
-                BackendOutput::Occupant(..) => continue,
+                BackendOutput::Occupant(_, address) => {
+                    self.occupants.push(address);
+                    continue;
+                }
                 BackendOutput::Joined(_, facts) => Heard::Joined(facts.members),
                 BackendOutput::Members(_, change, facts) => Heard::Members(change, facts.members),
                 BackendOutput::Moderated(_, what) => Heard::Moderated(what),
@@ -481,6 +488,7 @@ fn ask(policy: RoomPolicy) -> JoinRequest {
         codecs: vec![CodecKind::Pcma],
         policy,
         entry: Entry::default(),
+        way: CallWay::Inbound,
     }
 }
 

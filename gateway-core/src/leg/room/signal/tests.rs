@@ -7,7 +7,7 @@ use slotmap::SlotMap;
 use super::*;
 use crate::base::ids::CallKey;
 use crate::base::pii::Pii;
-use crate::leg::backend::Entry;
+use crate::leg::backend::{CallWay, Entry};
 
 struct Stage {
     rooms: Rooms,
@@ -30,6 +30,7 @@ impl Stage {
             codecs: vec![CodecKind::Pcma],
             policy,
             entry: Entry::default(),
+            way: CallWay::Inbound,
         };
         self.rooms.open_leg(self.now, leg, ask, Rng::from_number(1)).map(|()| leg)
     }

@@ -80,6 +80,7 @@ impl Leg {
         self.enter(Stage::Inside, "room joined");
         self.nobody_waited_for(now);
         let (room, nick) = (self.muc.room().to_owned(), self.muc.nick().to_owned());
+        self.outputs.push_back(BackendOutput::Occupant(self.key, self.muc.own_address()));
         self.session.command(now, SessionCommand::InRoom { room, nick });
         if self.was_settled {
             self.moderation.joined();

@@ -11,7 +11,7 @@ use crate::jitsi::focus::FocusOutput;
 use crate::jitsi::lobby::LobbyOutput;
 use crate::jitsi::moderation::ModerationOutput;
 use crate::jitsi::muc::MucOutput;
-use crate::leg::backend::{BackendOutput, MemberChange};
+use crate::leg::backend::{BackendOutput, CallWay, JoinStep, MemberChange};
 use crate::leg::jitsi::signal::recovery::{Loss, Recovery};
 use crate::leg::jitsi::signal::session::{Ending, SessionEvent, SessionOutput};
 
@@ -87,12 +87,18 @@ impl Leg {
                 if starts_muted && !self.was_settled {
                     self.moderation.offer_starts_muted();
                 }
+                if self.ask.way == CallWay::Dialling {
+                    self.progress(JoinStep::Invited);
+                }
             }
             SessionEvent::Up => {
                 self.has_sound = true;
                 self.sound_is_stale = false;
                 self.timers.clear(Timer::Invitation);
-                self.muc.change(now, |own| own.status = "Connected".to_owned());
+                // What a phone that is being called shows is how far the call is.
+                if self.ask.way != CallWay::Dialling {
+                    self.muc.change(now, |own| own.status = "Connected".to_owned());
+                }
             }
             SessionEvent::PathLost => {
                 self.has_sound = false;

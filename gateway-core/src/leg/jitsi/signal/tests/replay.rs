@@ -98,6 +98,7 @@ impl Site {
             codecs: vec![CodecKind::Pcma],
             policy: RoomPolicy::default(),
             entry: Entry::default(),
+            way: CallWay::Inbound,
         };
         site.wants(LegCommand::Leave(EndReason::CallerHungUp));
         site.backend.open_leg(site.now, site.leg, ask, Rng::from_number(6)).expect("always");
