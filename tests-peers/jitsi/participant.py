@@ -9,6 +9,7 @@ by its RTP timestamps. One JSON object per line on standard output tells what ha
     {"do": "lobby", "on": true}            members only, with a lobby           {"do": "admit", "jid": "..."} / {"do": "deny", "nick": "..."}
     {"do": "password", "value": "..."}     locks the room                       {"do": "end"}   ends the meeting for all
     {"do": "speak", "on": false}           stops or resumes the own voice       {"do": "record", "on": true}  tells a recording is on
+    {"do": "dial", "to": "...", "headers": {}}   asks the focus for a telephone     {"do": "hangup", "nick": "..."}   ends a telephone's call
     {"do": "save"}                         writes the recordings now            {"do": "leave"} leaves, writes them and ends
 """
 
@@ -50,6 +51,7 @@ NS = {
     "caps": "http://jabber.org/protocol/caps",
     "meet": "http://jitsi.org/jitmeet",
     "focus": "http://jitsi.org/protocol/focus",
+    "rayo": "urn:xmpp:rayo:1",
 }
 FEATURES = sorted([
     NS["info"],
@@ -373,6 +375,7 @@ class Participant:
             "source_info": presence.findtext("{jabber:client}SourceInfo"),
             "features": [feature.get("var") for feature in presence.iter("{http://jabber.org/protocol/disco#info}feature")]
             + [feature.get("var") for feature in presence.iter("{jabber:client}feature")],
+            "initiator": {header.get("name"): header.get("value") for header in presence.iter("{http://jitsi.org/protocol/jigasi}header")},
             "hand": presence.findtext("{jabber:client}jitsi_participant_raisedHand"),
         }
         if self.occupants.get(nick) != facts:
@@ -505,6 +508,12 @@ class Participant:
         elif what == "speak":
             self.voice.speaks = on
             self.presence()
+        elif what == "dial":
+            headers = {"JvbRoomName": self.room, **wish.get("headers", {})}
+            headers = "".join(f"<header name={quoteattr(name)} value={quoteattr(value)}/>" for name, value in headers.items())
+            await self.rayo(f"<dial xmlns='{NS['rayo']}' to={quoteattr(wish['to'])} from='fromnumber'>{headers}</dial>", "focus")
+        elif what == "hangup":
+            await self.rayo(f"<hangup xmlns='{NS['rayo']}'/>", wish["nick"])
         elif what == "counts":
             tell("counts", counts=EARS.counts())
         elif what == "save":
@@ -526,6 +535,14 @@ class Participant:
     async def tell_focus(self, payload):
         answer = await self.ask(payload, to=f"{self.room}/focus")
         tell("answered", type=answer.get("type"))
+
+    async def rayo(self, payload, nick):
+        began = time.monotonic()
+        answer = await self.ask(payload, to=f"{self.room}/{nick}")
+        reference = answer.find(f"{{{NS['rayo']}}}ref")
+        conditions = [item.tag.rpartition("}")[2] for error in answer.iter("{jabber:client}error") for item in error]
+        tell("rayo", type=answer.get("type"), uri=None if reference is None else reference.get("uri"), conditions=conditions,
+             seconds=round(time.monotonic() - began, 3))
 
     async def admin(self, item, room=None):
         name = secrets.token_hex(6)

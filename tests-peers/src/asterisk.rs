@@ -303,6 +303,21 @@ impl Exchange {
         self.console("dialplan reload");
     }
 
+    /// From now on calls of the gateway to these numbers meet these applications of the dialplan, say `Busy()`, one a line.
+    /// Telephones that were placed before are forgotten.
+    pub fn behave(&self, numbers: &[(&str, &str)]) {
+        let mut dialplan = "[from-weebee](+)\n".to_owned();
+        for (number, applications) in numbers {
+            for (place, application) in applications.lines().enumerate() {
+                let step = if place == 0 { "1" } else { "n" };
+                let _ = writeln!(dialplan, "exten => {number},{step},{application}");
+            }
+        }
+        fs::write(self.folder.join("etc/extensions_site.conf"), dialplan)
+            .expect("the numbers' dialplan");
+        self.console("dialplan reload");
+    }
+
     /// What the telephone of this call heard, and what it said, both from the same moment on; that moment on the wall
     /// clock, to within a tenth of a second.
     pub fn recording(&self, id: &str) -> Option<Recording> {

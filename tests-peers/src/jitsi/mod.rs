@@ -6,6 +6,8 @@
 
 mod config;
 mod participant;
+mod scripted;
+mod sip_phone;
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,6 +15,8 @@ use std::process::Command;
 use std::time::Duration;
 
 pub use participant::{Participant, Recorded, Wishes};
+pub use scripted::Scripted;
+pub use sip_phone::SipPhone;
 
 use crate::process::{Process, last_lines, wait_until};
 use crate::prosody;
@@ -103,7 +107,8 @@ pub struct Jitsi<'a> {
     bridges: Vec<(Bridge, Process)>,
 }
 
-const USERS: [(&str, &str); 2] = [("focus", "focus's password"), ("jvb", "jvb's password")];
+const USERS: [(&str, &str); 3] =
+    [("focus", "focus's password"), ("jvb", "jvb's password"), ("jigasi", "jigasi's password")];
 
 impl<'a> Jitsi<'a> {
     /// Starts all of it and waits until Jicofo knows its bridge.
@@ -159,6 +164,19 @@ impl<'a> Jitsi<'a> {
              account = \"shared-secret\"\npassword_file = {secret:?}\nca_file = {:?}\n",
             config::ROOMS,
             self.authority()
+        )
+    }
+
+    /// Lines of `weebee.toml` by which Jicofo finds the gateway and may have it call.
+    pub fn brewery_settings(&self) -> String {
+        let (user, password) = USERS[2];
+        let secret = self.folder.join("jigasi.secret");
+        fs::write(&secret, password).expect("a secret in a file");
+        format!(
+            "[[brewery]]\nname = \"shard\"\nxmpp = \"tcp:127.0.0.1:5222\"\ndomain = \"{auth}\"\nuser = \"{user}\"\n\
+             password_file = {secret:?}\nroom = \"JigasiBrewery@internal.{auth}\"\nca_file = {:?}\n",
+            self.authority(),
+            auth = config::AUTH,
         )
     }
 

@@ -1,14 +1,12 @@
 //! A web participant: `jitsi/participant.py`, whose media is aiortc's.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::ChildStdin;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::process::{Process, last_lines, wait_until};
+use super::scripted::Scripted;
 use crate::require::{peers_dir, repository};
 use crate::sound::Wav;
 use crate::world::World;
@@ -25,9 +23,7 @@ pub struct Wishes<'a> {
 /// A running participant. It joins by WebSocket, as browsers do: only so may a moderator speak to all components.
 #[derive(Debug)]
 pub struct Participant {
-    process: Process,
-    wishes: ChildStdin,
-    name: String,
+    program: Scripted,
 }
 
 /// What it heard of one source.
@@ -58,20 +54,17 @@ impl Participant {
             wav.write(&file).expect("what it says");
             command.arg("--play").arg(file);
         }
-        let (process, wishes) =
-            Process::start_asked(&format!("web-{nick}"), world.folder(), command);
-        Participant { process, wishes, name: nick.to_owned() }
+        Participant { program: Scripted::start(world, &format!("web-{nick}"), command) }
     }
 
     /// Asks for something: a line of `jitsi/participant.py`, say `{"do": "mute", "nick": "..."}`.
     pub fn wish(&mut self, wish: &Value) {
-        writeln!(self.wishes, "{wish}").expect("the participant reads");
-        self.wishes.flush().expect("the participant reads");
+        self.program.wish(wish);
     }
 
     /// Everything it told.
     pub fn events(&self) -> Vec<Value> {
-        self.process.output().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        self.program.events()
     }
 
     /// What it tells is `event` and fits, from place `from` in [`Self::events`] on; waits for it.
@@ -85,15 +78,7 @@ impl Participant {
         event: &str,
         fits: impl Fn(&Value) -> bool,
     ) -> Value {
-        let is_it = |told: &Value| told["event"] == event && fits(told);
-        let found = wait_until(limit, || self.events().into_iter().skip(from).find(is_it));
-        found.unwrap_or_else(|| {
-            panic!(
-                "{} was not told of {event}:\n{}",
-                self.name,
-                last_lines(&self.process.output(), 25)
-            )
-        })
+        self.program.told(from, limit, event, fits)
     }
 
     /// The nicks of telephones in the room, in the order they came.
@@ -123,14 +108,11 @@ impl Participant {
     /// When it does not end within 20 s.
     pub fn leave(&mut self) -> BTreeMap<u64, Recorded> {
         // One whose meeting is over has left already.
-        let _ = writeln!(self.wishes, "{}", serde_json::json!({"do": "leave"}));
-        let ended = self.process.wait(Duration::from_secs(20));
-        assert!(ended.is_some(), "{} does not leave", self.name);
+        self.program.wish_if_there(&serde_json::json!({"do": "leave"}));
+        self.program.ended();
         let events = self.events();
         let saved = events.iter().rev().find(|told| told["event"] == "saved");
-        let Some(saved) = saved else {
-            panic!("nothing saved:\n{}", last_lines(&self.process.output(), 25))
-        };
+        let Some(saved) = saved else { panic!("nothing saved:\n{}", self.program.last_words()) };
         let files = saved["files"].as_object().expect("files by SSRC");
         let recorded = files.iter().filter_map(|(ssrc, facts)| {
             let path = PathBuf::from(facts["file"].as_str()?);

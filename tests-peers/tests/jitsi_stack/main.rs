@@ -2,6 +2,8 @@
 //! is aiortc's: who hears whom, what moderators do, doors, and what happens when a server goes away. Skipped, loudly, where
 //! no Jitsi is installed: see `gateway_tests_peers::jitsi::installed`.
 
+mod as_jigasi;
+mod dial_out;
 mod doors;
 mod faults;
 mod figures;
