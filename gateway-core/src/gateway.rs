@@ -489,6 +489,9 @@ impl Gateway {
         trunk: TrunkId,
         dialling: Dialling,
     ) -> Result<CallKey, ApiMisuse> {
+        if self.is_draining {
+            return Err(ApiMisuse::WrongState("dial: no new calls are taken"));
+        }
         let config = self.trunks.get(usize::from(trunk.0));
         let config = config.ok_or(ApiMisuse::BadArgument("no such trunk"))?;
         let listens =

@@ -341,6 +341,8 @@ fn a_draining_gateway_refuses_new_calls_and_lets_old_ones_talk() {
     w.command(Command::Drain);
     w.call_in(two);
     assert_eq!(w.phones[two].line, Line::Over(503));
+    let ours = w.dialling(two, None, false);
+    assert!(w.gateway.command(w.now, ours).is_err(), "nor does it call");
     assert_eq!(w.states(), ["Joined"]);
     assert!(!w.gateway.is_idle());
     w.hang_up(one);

@@ -186,6 +186,6 @@ pub enum Command {
         /// Keys: `0` to `9`, `*`, `#`, `A` to `D`; other bytes are left out.
         keys: Digits,
     },
-    /// Take no new calls.
+    /// Take no new calls, of others or of ours.
     Drain,
 }

@@ -419,13 +419,19 @@ impl World {
 
     /// The gateway calls a phone, which answers, and joins it to the room.
     pub fn call_out(&mut self, phone: usize, keys: Option<(Duration, &str)>, quiet: bool) {
+        let dial = self.dialling(phone, keys, quiet);
+        self.command(dial);
+    }
+
+    /// The command for that.
+    pub fn dialling(&self, phone: usize, keys: Option<(Duration, &str)>, quiet: bool) -> Command {
         let target = format!("sip:bob@{}", self.phones[phone].sip);
         let owner = self.owner.clone().unwrap_or_default();
         let route = self.route_of(&owner);
         let keys = keys.map(|(pause, keys)| (pause, keys.bytes().collect()));
         let from_user = Pii::new("weebee".into());
         let trunk = TrunkId(0);
-        self.command(Command::Dial {
+        Command::Dial {
             trunk,
             target,
             from_user,
@@ -435,7 +441,7 @@ impl World {
             keys,
             quiet,
             order: DialOrder::PhoneFirst,
-        });
+        }
     }
 
     /// The call of the only one who is there.
