@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use slotmap::Key;
+use slotmap::{Key, KeyData};
 
 slotmap::new_key_type! {
     /// One call: slab index and generation, printed `c17-3`. (`Call-ID` belongs to RFC 3261.)
@@ -62,6 +62,21 @@ impl fmt::Display for LegKey {
 /// one call only; it is named after the leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamKey(pub LegKey);
+
+impl StreamKey {
+    /// A stream that belongs to no call, such as a brewery's. Among streams that no gateway sees: a gateway's own keys may
+    /// look alike.
+    pub fn alone(number: u32) -> Self {
+        let key = KeyData::from_ffi((1 << 32) | u64::from(number));
+        Self(LegKey::conference(CallKey::from(key)))
+    }
+
+    /// The number of [`StreamKey::alone`].
+    pub fn number(self) -> u32 {
+        // The lower half is the number, the upper half the generation.
+        self.0.call.data().as_ffi() as u32
+    }
+}
 
 impl fmt::Display for StreamKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

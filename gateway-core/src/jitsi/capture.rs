@@ -2,6 +2,8 @@
 //!
 //! Compiled for tests and behind the feature `_testkit` only. Format and story of each file: `testdata/jitsi/README.md`.
 
+pub mod jigasi;
+
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -3,6 +3,7 @@
 //! [`stanza`] (floor 1) turns XML elements into values and back; the machines here know time and states. Everything is
 //! held against recordings of a real Jitsi (`testdata/jitsi`, read by `capture`, a test module).
 
+pub mod brewery;
 pub mod bridge_channel;
 #[cfg(any(test, feature = "_testkit"))]
 pub mod capture;

@@ -37,7 +37,7 @@ pub use self::failure::Failure;
 pub use self::site::{Encryption, Transport, Trust, WebAddress, XmppSite};
 use self::stream::StreamTask;
 pub use self::stream::{Probe, Told, probe};
-use crate::base::ids::StreamKey;
+use crate::base::ids::{SiteId, StreamKey};
 use crate::base::pii::Pii;
 use crate::base::rng::Rng;
 use crate::leg::backend::{SocketNews, SocketOrder, StreamAccount};
@@ -102,6 +102,24 @@ struct ReadySite {
     web_tls: Arc<ClientConfig>,
 }
 
+impl ReadySite {
+    /// A sentence if its TLS cannot be set up.
+    fn new(site: XmppSite) -> Result<Self, String> {
+        let of_web = Trust { pins: Vec::new(), ..site.trust.clone() };
+        let made =
+            tls::client_config(&site.trust).and_then(|tls| Ok((tls, tls::client_config(&of_web)?)));
+        let (tls, web_tls) = made.map_err(|problem| format!("site {:?}: {problem}", site.name))?;
+        if site.trust.insecure {
+            warn!(
+                site = site.name,
+                "ANY CERTIFICATE IS BELIEVED: whoever is on the way to this XMPP server can listen and change; \
+                 remove tls_insecure, set ca_file or tls_pins"
+            );
+        }
+        Ok(Self { site: Arc::new(site), tls, web_tls })
+    }
+}
+
 /// All streams.
 pub struct XmppStreams {
     sites: Vec<ReadySite>,
@@ -134,25 +152,13 @@ impl XmppStreams {
     pub fn new(sites: Vec<XmppSite>, rng: Rng) -> Result<(Self, ToldReceiver), Vec<String>> {
         let (mut ready, mut problems) = (Vec::new(), Vec::new());
         for site in sites {
-            let of_web = Trust { pins: Vec::new(), ..site.trust.clone() };
-            match (tls::client_config(&site.trust), tls::client_config(&of_web)) {
-                (Ok(tls), Ok(web_tls)) => {
-                    ready.push(ReadySite { site: Arc::new(site), tls, web_tls });
-                }
-                (Err(problem), _) | (_, Err(problem)) => {
-                    problems.push(format!("site {:?}: {problem}", site.name));
-                }
+            match ReadySite::new(site) {
+                Ok(site) => ready.push(site),
+                Err(problem) => problems.push(problem),
             }
         }
         if !problems.is_empty() {
             return Err(problems);
-        }
-        for ReadySite { site, .. } in ready.iter().filter(|ready| ready.site.trust.insecure) {
-            warn!(
-                site = site.name,
-                "ANY CERTIFICATE IS BELIEVED: whoever is on the way to this XMPP server can listen and change; \
-                 remove tls_insecure, set ca_file or tls_pins"
-            );
         }
         let (events, receiver) = mpsc::channel(EVENTS_PENDING_MAX);
         let streams = Self {
@@ -165,6 +171,19 @@ impl XmppStreams {
             rng,
         };
         Ok((streams, receiver))
+    }
+
+    /// A site more, or another in the place of an earlier one; streams that are open stay as they are. A sentence if its
+    /// TLS cannot be set up, or places before it are empty.
+    pub fn put_site(&mut self, at: SiteId, site: XmppSite) -> Result<(), String> {
+        let (at, site) = (usize::from(at.0), ReadySite::new(site)?);
+        let length = self.sites.len();
+        match self.sites.get_mut(at) {
+            Some(place) => *place = site,
+            None if at == length => self.sites.push(site),
+            None => return Err(format!("site {at}: places before it are empty")),
+        }
+        Ok(())
     }
 
     /// Opens a stream and keeps it up. One of the same key is closed first. False: there is no such site.

@@ -45,8 +45,12 @@ pub struct Abilities {
 impl Abilities {
     /// Those of a phone, and more (a bridge channel, ssrc rewriting) where the media half can do it.
     pub fn new(more: &[&'static str]) -> Self {
-        let mut features = FEATURES.to_vec();
-        features.extend_from_slice(more);
+        Self::of(&[&FEATURES, more].concat())
+    }
+
+    /// These and no others.
+    pub fn of(features: &[&'static str]) -> Self {
+        let mut features = features.to_vec();
         features.sort_unstable();
         features.dedup();
         let hash = verification(("client", "bot", "WeeBee"), &features);

@@ -79,7 +79,7 @@ pub fn result(request: &Element) -> Element {
 }
 
 /// A condition with the type of error that goes with it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal(&'static str, &'static str);
 
 /// What was sent cannot be understood.
@@ -95,6 +95,11 @@ pub const RESOURCE_CONSTRAINT: Refusal = Refusal("wait", "resource-constraint");
 /// He may not ask for that.
 pub const FORBIDDEN: Refusal = Refusal("auth", "forbidden");
 
+/// What is asked for is nothing we do.
+pub const NOT_ACCEPTABLE: Refusal = Refusal("modify", "not-acceptable");
+/// It took too long.
+pub const REMOTE_SERVER_TIMEOUT: Refusal = Refusal("wait", "remote-server-timeout");
+
 /// Nobody may do that.
 pub const NOT_ALLOWED: Refusal = Refusal("cancel", "not-allowed");
 
@@ -103,6 +108,11 @@ pub fn refusal(request: &Element, refusal: Refusal) -> Element {
     let Refusal(kind, condition) = refusal;
     let error = element("error", ns::CLIENT).attr("type", kind);
     answer(request, "error").child(error.child(element(condition, ns::STANZAS))).build()
+}
+
+/// No to a request, in words, too.
+pub fn refusal_in_words(request: &Element, refusal: Refusal, words: &str) -> Element {
+    refusal_with(request, refusal, element("text", ns::STANZAS).text(words).build())
 }
 
 /// No to a request, with a condition of the application beside.
