@@ -27,6 +27,7 @@ use tokio::sync::{Notify, mpsc, watch};
 pub use self::drain::Ended;
 use self::drain::{Drain, Step};
 use crate::agi;
+use crate::brewery::{self, Breweries};
 use crate::cdr::{self, CdrCounters, CdrWriter};
 use crate::compat::Tally;
 use crate::compat::health_call::Pulse;
@@ -73,6 +74,8 @@ pub struct Shared {
     pub hooks: Option<Arc<Hooks>>,
     /// How the workspaces of Rocket.Chat are.
     pub rocketchat: Vec<Arc<Status>>,
+    /// Where conferences ask us for calls.
+    pub breweries: Breweries,
     /// What the FastAGI server counted.
     pub agi: Arc<agi::Status>,
     /// The gateway as it was a moment ago.
@@ -145,6 +148,7 @@ impl Shared {
         let of = |area: Area| move |text: String| Problem::new(area, text);
         let problems = pins.map(of(Area::Registry)).into_iter();
         let problems = problems.chain(down.map(of(Area::Trunk))).chain(calls.map(of(Area::Calls)));
+        let problems = problems.chain(self.breweries.problems());
         let aside = cdr.into_iter().chain(audit).chain(chats).chain(hooks).map(of(Area::Aside));
         Health { stopped, draining, problems: problems.chain(aside).collect() }
     }
@@ -197,8 +201,11 @@ impl App {
         let hooks = hooks.transpose().map_err(CannotStart)?.map(Arc::new);
         let clips = clips(config)?;
         let sites = config.jitsi.iter().map(|jitsi| jitsi.site.clone()).collect();
+        let rng_of_breweries = rng.fork("breweries");
         let running = signalling::start_with_sites(core_config(config, clips), sites, rng)
             .map_err(|error| CannotStart(error.to_string()))?;
+        let (handle, seen) = (running.handle.clone(), Seen::new(running.handle.clone()));
+        let breweries = brewery::start(config, handle, seen.clone(), &rng_of_breweries);
         let shared = Shared {
             trunks,
             guests,
@@ -211,8 +218,9 @@ impl App {
             started: wall_clock().unix,
             hooks,
             rocketchat: service::statuses(config),
+            breweries: breweries.map_err(CannotStart)?,
             agi: Arc::default(),
-            seen: Seen::new(running.handle.clone()),
+            seen,
             rooms_changed: Notify::new(),
             drain_asked: Notify::new(),
             draining: watch::Sender::new(false),
@@ -474,6 +482,7 @@ impl App {
     fn note(&mut self, event: &Event) -> Option<String> {
         self.tell_program(event);
         self.shared.state().tally.note(event);
+        self.shared.breweries.heard(event);
         match event {
             Event::RouteNeeded { call, trunk, facts } => {
                 let (trunk, caller) = (self.trunk(*trunk), &facts.caller);

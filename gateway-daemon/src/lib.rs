@@ -7,6 +7,7 @@
 pub mod agi;
 pub mod api;
 pub mod app;
+pub mod brewery;
 pub mod cdr;
 pub mod check;
 pub mod cli;

@@ -12,6 +12,7 @@ use gateway_core::call::{CallDirection, CallRecord};
 use gateway_core::gateway::snapshot::GatewaySnapshot;
 
 use crate::agi::AgiCounters;
+use crate::brewery::Seats;
 use crate::cdr::{CdrCounters, direction};
 use crate::hooks::Seen as HooksSeen;
 use crate::ivr::IvrCounters;
@@ -98,6 +99,15 @@ pub const OWN: &[MetricDecl] = &[
         "1 if the stream of messages is there, or not wanted.",
     ),
     own("rocketchat_meetings_open", "gauge", "workspace", "Meetings with a number and a PIN."),
+    own("brewery_up", "gauge", "brewery", "1 while we are in the brewery's room."),
+    own(
+        "brewery_focus",
+        "gauge",
+        "brewery",
+        "1 while a Jicofo is there, too: only then can somebody dial.",
+    ),
+    own("dials_waiting", "gauge", "", "Dials that wait for their answer."),
+    own("dial_out_calls", "gauge", "", "Calls that conferences asked for and that go on."),
     own("agi_open", "gauge", "", "FastAGI conversations that go on."),
     own("hook_up", "gauge", "hook", "1 if the last request to the program was good."),
     own("hook_events_waiting", "gauge", "", "Events that wait for the program that is told."),
@@ -212,6 +222,8 @@ pub struct Sample<'a> {
     pub cdr_up: bool,
     /// Programs of the owner.
     pub hooks: HooksSeen,
+    /// Breweries.
+    pub breweries: &'a Seats,
     /// Workspaces of Rocket.Chat, by name.
     pub chats: &'a [(String, Seen)],
     /// Fed by events.
@@ -230,6 +242,7 @@ pub fn render(is_open: bool, sample: &Sample<'_>) -> String {
     }
     sample.ivr.visit(&mut |name, help, value| page.counter(name, help, value));
     sample.agi.0.visit(&mut |name, help, value| page.counter(name, help, value));
+    sample.breweries.counters.visit(&mut |name, help, value| page.counter(name, help, value));
     sample.cdr.0.visit(&mut |name, help, value| page.counter(name, help, value));
     let mut chats = DeskCounters::default();
     sample.chats.iter().for_each(|(_, seen)| chats.add(&seen.counters));
@@ -322,6 +335,14 @@ fn pin_values(page: &mut Page, name: &str, sample: &Sample<'_>) {
             }
         }
         "hook_events_waiting" => page.value(name, &[], sample.hooks.waiting as f64),
+        "brewery_up" | "brewery_focus" => {
+            for (brewery, seat) in &sample.breweries.seats {
+                let up = if name == "brewery_up" { seat.is_in } else { seat.has_focus };
+                page.value(name, &[("brewery", brewery)], flag(up));
+            }
+        }
+        "dials_waiting" => page.value(name, &[], sample.breweries.waiting as f64),
+        "dial_out_calls" => page.value(name, &[], sample.breweries.calls as f64),
         "rocketchat_up" => {
             for (workspace, seen) in sample.chats {
                 page.value(name, &[("workspace", workspace)], flag(seen.up));

@@ -12,6 +12,10 @@ per line on standard output tells what happens; one per line on standard input a
                          notices after 16 s), or, without "after", when the guest asks for it
     {"do": "counts"}     packets of sound heard so far           {"do": "gaps"}      pauses between them since the last time it was asked
     {"do": "enter", "room": "tea@rooms.test"}   alice is in the room before anybody asks    {"do": "leave"}  she and the focus leave
+    {"do": "brewery", "room": "b@breweries.test"}   the focus sits in this room and tells how its gateways are
+    {"do": "dial", "room": "tea@rooms.test", "to": "+49", "headers": {}}   alice dials; as Jicofo does, the gateway that can call, does not
+                         drain and has fewest participants is asked
+    {"do": "hangup", "uri": "xmpp:..."}   and asked to end that call
     {"do": "save"}       writes the recordings now
     {"do": "end"}        writes the recordings and ends
 """
@@ -37,6 +41,8 @@ OWN = "jabber:component:accept"
 MUTE = "http://jitsi.org/jitmeet/audio"
 BUNDLE = "urn:xmpp:jingle:apps:grouping:0"
 ALICE = "alice0001"
+RAYO = "urn:xmpp:rayo:1"
+STATS = "http://jitsi.org/protocol/colibri"
 # As a real Jicofo was seen to take.
 OFFER_AFTER = 0.05
 OPUS = 96
@@ -176,6 +182,8 @@ class Focus:
         self.alice = f"alice@{self.name}/browser"
         self.room = None
         self.guest = None
+        self.brewery = None
+        self.gateways = {}
         self.waiting = {}
         self.session = None
         self.pauses = Pauses()
@@ -223,11 +231,12 @@ class Focus:
         elif kind == "presence":
             self.presence(element)
 
-    async def ask(self, payload, kind="set"):
+    async def ask(self, payload, kind="set", to=None):
+        to = to or f"{self.room}/{self.guest}"
         name = secrets.token_urlsafe(12)
         future = asyncio.get_running_loop().create_future()
         self.waiting[name] = future
-        self.send(f"<iq type='{kind}' id='{name}' from='{self.focus}' to={quoteattr(f'{self.room}/{self.guest}')}>{payload}</iq>")
+        self.send(f"<iq type='{kind}' id='{name}' from='{self.focus}' to={quoteattr(to)}>{payload}</iq>")
         return await asyncio.wait_for(future, 15)
 
     def answer(self, iq, payload="", kind="result"):
@@ -273,7 +282,10 @@ class Focus:
     def presence(self, presence):
         if presence.get("to") != self.focus:
             return
-        nick = presence.get("from", "").partition("/")[2]
+        room, _, nick = presence.get("from", "").partition("/")
+        if room == self.brewery:
+            self.gateway(presence, nick)
+            return
         if nick in ("focus", ALICE, ""):
             return
         if presence.get("type") == "unavailable":
@@ -293,6 +305,41 @@ class Focus:
         tell("features", features=features)
         await asyncio.sleep(OFFER_AFTER)
         await self.offer("session-initiate", secrets.token_hex(7))
+
+    # The brewery.
+
+    def gateway(self, presence, nick):
+        if presence.get("type") == "error":
+            tell("brewery-refused", error=[item.tag.rpartition("}")[2] for item in presence.iter()][-1])
+            return
+        if presence.get("type") == "unavailable":
+            self.gateways.pop(nick, None)
+            tell("gateway-left", nick=nick)
+            return
+        stats = presence.find(f"{{{STATS}}}stats")
+        if nick == "focus":
+            tell("brewery-joined")
+        elif stats is not None:
+            self.gateways[nick] = {item.get("name"): item.get("value") for item in stats}
+            tell("gateway", nick=nick, **self.gateways[nick])
+
+    async def at_gateway(self, payload):
+        able = [(int(stats["participants"]), nick) for nick, stats in self.gateways.items()
+                if stats["supports_sip"] == "true" and stats["graceful_shutdown"] == "false"]
+        if not able:
+            tell("rayo-answered", type="none")
+            return
+        began = time.monotonic()
+        answer = await self.ask(payload, to=f"{self.brewery}/{min(able)[1]}")
+        reference = answer.find(f"{{{RAYO}}}ref")
+        words = [item.tag.rpartition("}")[2] for error in answer.iter(f"{{{OWN}}}error") for item in error]
+        tell("rayo-answered", type=answer.get("type"), uri=None if reference is None else reference.get("uri"), condition=words[:1],
+             seconds=round(time.monotonic() - began, 2))
+
+    async def dial(self, wish):
+        headers = {"JvbRoomName": wish["room"], **wish.get("headers", {})}
+        headers = "".join(f"<header name={quoteattr(name)} value={quoteattr(value)}/>" for name, value in headers.items())
+        await self.at_gateway(f"<dial xmlns='{RAYO}' to={quoteattr(wish['to'])} from='fromnumber'>{headers}</dial>")
 
     # Jingle.
 
@@ -364,6 +411,13 @@ class Focus:
             self.enter(wish["room"])
         elif what == "leave":
             self.leave()
+        elif what == "brewery":
+            self.brewery = wish["room"]
+            self.send(f"<presence from='{self.focus}' to={quoteattr(self.brewery + '/focus')}><x xmlns='{NS['muc']}'/></presence>")
+        elif what == "dial":
+            await self.dial(wish)
+        elif what == "hangup":
+            await self.at_gateway(f"<hangup xmlns='{RAYO}' uri={quoteattr(wish['uri'])}/>")
         elif what == "save":
             tell("saved", files=EARS.save(self.options.record))
         elif what == "end":

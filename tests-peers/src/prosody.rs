@@ -17,6 +17,8 @@ pub const HTTPS_PORT: u16 = 5281;
 pub const ANONYMOUS: &str = "guests.test";
 /// Host of rooms, under that of guests.
 pub const ROOMS: &str = "rooms.guests.test";
+/// Host of breweries: rooms that are locked until who makes them has set them up, as XEP-0045 wants it.
+pub const BREWERIES: &str = "breweries.test";
 /// An external component beside them: a stand-in for the focus of a conference. Its password, and where it connects.
 pub const FOCUS: (&str, &str, u16) = ("focus.guests.test", "component secret", 5347);
 /// Host that offers SCRAM.
@@ -136,6 +138,8 @@ VirtualHost "{ANONYMOUS}"
     authentication = "anonymous"
 Component "{ROOMS}" "muc"
     muc_room_locking = false; muc_room_default_public_jids = true
+Component "{BREWERIES}" "muc"
+    muc_room_locking = true
 Component "{focus}"
     component_secret = "{focus_secret}"
 VirtualHost "{SCRAM}"

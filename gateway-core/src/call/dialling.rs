@@ -188,7 +188,10 @@ impl Call {
         status: Option<u16>,
     ) -> bool {
         let Stage::Dialling(dial) = &self.stage else { return false };
-        let linger = dial.times.linger;
+        let linger = match status {
+            Some(408 | 500..=599) => dial.times.linger_of_trunk,
+            _ => dial.times.linger,
+        };
         if self.seat.is_none() || linger.is_zero() || self.reason.is_some() {
             return false;
         }

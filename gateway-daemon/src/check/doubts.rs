@@ -5,7 +5,7 @@ use std::time::Duration;
 use gateway_core::io::xmpp::{Encryption, Transport};
 use gateway_core::leg::jitsi::signal::settings::PhoneIdentity;
 
-use super::{Finding, rocketchat};
+use super::{Finding, brewery, rocketchat};
 use crate::config::Config;
 use crate::config::browser::Browser;
 use crate::config::dial_in::DialIn;
@@ -19,6 +19,7 @@ pub fn doubts(config: &Config, now: Duration) -> Vec<Finding> {
     let mut found: Vec<Finding> =
         config.jitsi.iter().flat_map(|jitsi| of_jitsi(jitsi, now)).collect();
     found.extend(config.jitsi.first().and_then(|_| of_media(config)));
+    found.extend(brewery::doubts(config));
     found.extend(of_pins(config));
     found.extend(config.dial_in.iter().flat_map(|dial_in| of_dial_in(config, dial_in)));
     found.extend(config.rocketchat.iter().flat_map(|it| rocketchat::doubts(config, it)));
@@ -183,7 +184,7 @@ fn of_jitsi(jitsi: &Jitsi, now: Duration) -> Vec<Finding> {
 }
 
 /// The host of a way without TLS that leaves this machine.
-fn open_way(transport: &Transport) -> Option<&str> {
+pub(super) fn open_way(transport: &Transport) -> Option<&str> {
     let host = match transport {
         Transport::Tcp { host, encryption: Encryption::Off, .. } => host,
         Transport::WebSocket(address) | Transport::Bosh(address) if !address.secure => {

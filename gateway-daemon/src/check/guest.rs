@@ -32,6 +32,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const PROMOTED_WITHIN: Duration = Duration::from_secs(2);
 /// Jicofo invites the first two within this; a bridge has to be asked first.
 const INVITED_WITHIN: Duration = Duration::from_secs(10);
+/// Occupants looked at; a brewery has a few dozen.
+const OCCUPANTS_MAX: usize = 1_000;
 /// Stanzas kept while another was waited for.
 const KEPT_MAX: usize = 64;
 
@@ -111,6 +113,26 @@ impl Guest {
             }
         }
         found
+    }
+
+    /// Nicks in our room, asked from outside.
+    pub async fn occupants(&mut self) -> Result<Asked<Vec<String>>, Failure> {
+        let room = self.room.clone();
+        let answer = self.ask("get", &room, element("query", NS_ITEMS, &[])).await?;
+        Ok(answer.map(|answer| {
+            let query = answer.get_child("query", NS_ITEMS);
+            let items = query.into_iter().flat_map(Element::children).take(OCCUPANTS_MAX);
+            let nick = |it: &Element| {
+                let (_, nick) = it.attr("jid")?.split_once('/')?;
+                Some(nick.to_owned())
+            };
+            items.filter_map(nick).collect()
+        }))
+    }
+
+    /// Closes the stream of one who entered no room.
+    pub async fn close(self) {
+        self.probe.close().await;
     }
 
     /// The UTC text of XEP-0202.

@@ -10,9 +10,9 @@ use gateway_core::io::os_rng;
 use gateway_core::io::xmpp::{Failure, Probe, probe};
 use gateway_core::leg::backend::{RoomName, StreamAccount};
 
-use super::Finding;
 use super::doubts::CLOCKS_DIFFER_MAX;
 use super::guest::{Asked, Guest, JoinRefused, Offer};
+use super::{Finding, brewery};
 use crate::config::Config;
 use crate::config::jitsi::Jitsi;
 use crate::wall::unix_seconds;
@@ -25,6 +25,10 @@ pub async fn findings(config: &Config) -> Vec<Finding> {
             Ok(rng) => Visit::new(config, jitsi, rng).run(&mut found).await,
             Err(error) => found.push(Finding::wrong(0, error.to_string())),
         }
+    }
+    match os_rng() {
+        Ok(rng) => found.extend(brewery::findings(config, &rng).await),
+        Err(error) => found.push(Finding::wrong(0, error.to_string())),
     }
     found
 }

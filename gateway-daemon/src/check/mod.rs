@@ -3,6 +3,7 @@
 //! [`doubts`] looks at the configuration alone and opens no socket. [`live`] goes the way of a phone through each Jitsi
 //! deployment, in a room nobody knows, and stops at the bridge's door; no phone is called and no sound is sent.
 
+pub mod brewery;
 pub mod doubts;
 mod guest;
 pub mod live;

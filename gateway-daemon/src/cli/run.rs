@@ -94,7 +94,8 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
         let (seen, pins) = (shared.seen.clone(), shared.pins().clone());
         meetings::run(seen, pins, &shared.rooms_changed).await;
     });
-    let face = Face::new(app.handle(), app.shared(), config.compat.clone());
+    let face = Face::new(app.handle(), app.shared(), config.compat.clone())
+        .with_configure(app.shared().breweries.configure());
     if let Some(listener) = open_pages {
         let metrics = Rest::new(app.handle(), app.shared())
             .with_face(axum::Router::new(), config.compat.conferences_threshold)
@@ -139,8 +140,9 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
     if let Some(said) = said {
         println!("{}", said.words);
     }
+    let breweries = app.shared().breweries.clone();
     // A second signal ends at once: it drops the run, and with it the patience for calls in progress.
-    tokio::select! {
+    let code = tokio::select! {
         ended = app.run(asked_to_stop()) => match ended {
             Ended::Drained => ExitCode::SUCCESS,
             Ended::TimeOver => ExitCode::from(EXIT_TIME_OVER),
@@ -149,7 +151,9 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
             tracing::warn!("second signal: calls in progress are cut");
             ExitCode::from(EXIT_CUT)
         }
-    }
+    };
+    breweries.leave().await;
+    code
 }
 
 type HttpSocket = (tokio::net::TcpListener, Guard);

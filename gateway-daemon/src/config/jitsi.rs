@@ -252,7 +252,7 @@ impl Judge<'_> {
     }
 
     /// A host of XMPP: a name or an address, nothing around it.
-    fn host(&mut self, section: &Section, key: &str, usual: &str) -> Option<String> {
+    pub(super) fn host(&mut self, section: &Section, key: &str, usual: &str) -> Option<String> {
         let text = match section.text(key) {
             "" if usual.is_empty() => return None,
             "" => usual,
@@ -268,7 +268,7 @@ impl Judge<'_> {
         Some(text.to_lowercase())
     }
 
-    fn way_in(&mut self, section: &Section) -> Option<Transport> {
+    pub(super) fn way_in(&mut self, section: &Section) -> Option<Transport> {
         const HELP: &str =
             "write \"tcp:HOST:5222\", \"wss://HOST/xmpp-websocket\" or \"https://HOST/http-bind\"";
         let text = section.text("xmpp");

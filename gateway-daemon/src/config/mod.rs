@@ -8,9 +8,11 @@
 pub mod agi;
 pub mod api;
 pub mod audit;
+pub mod brewery;
 pub mod browser;
 pub mod compat;
 pub mod dial_in;
+pub mod dial_out;
 pub mod docgen;
 pub mod hooks;
 pub mod jitsi;
@@ -120,6 +122,8 @@ pub fn parse_with(
     mistakes.into_result(config)
 }
 
+#[cfg(test)]
+mod dial_out_tests;
 #[cfg(test)]
 mod jitsi_tests;
 #[cfg(test)]

@@ -5,9 +5,11 @@
 use super::agi::AGI;
 use super::api::API;
 use super::audit::AUDIT;
+use super::brewery::BREWERY;
 use super::browser::BROWSER;
 use super::compat::JIGASI;
 use super::dial_in::{DIAL_IN, DIAL_IN_NUMBER};
+use super::dial_out::{DIAL_OUT, DIAL_OUT_RULE};
 use super::hooks::HOOKS;
 use super::jitsi::JITSI;
 use super::pins::PIN;
@@ -123,6 +125,9 @@ pub const SECTIONS: &[SectionDecl] = &[
     ROOM,
     ROOM_POLICY,
     JITSI,
+    BREWERY,
+    DIAL_OUT,
+    DIAL_OUT_RULE,
     ROCKETCHAT,
     PROMPTS,
     HTTP,

@@ -51,6 +51,7 @@ fn commented_examples_are_valid_too() {
         .collect();
     let folder = crate::testing::Folder::new("examples");
     std::fs::write(folder.path().join("rocketchat.token"), "the token of a bot").expect("a token");
+    std::fs::write(folder.path().join("jigasi.secret"), "a password").expect("a password");
     let config = parse("weebee.toml", &all, folder.path()).expect("the examples are valid");
     // A workspace brings a rule for the rooms of its calls.
     assert_eq!((config.dids.len(), config.rooms.named.len(), config.rocketchat.len()), (1, 2, 1));

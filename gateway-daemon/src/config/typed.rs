@@ -14,9 +14,11 @@ use super::Mistakes;
 use super::agi::Agi;
 use super::api::Api;
 use super::audit::Audit;
+use super::brewery::Brewery;
 use super::browser::Browser;
 use super::compat::Compat;
 use super::dial_in::DialIn;
+use super::dial_out::DialOut;
 use super::hooks::Hooks;
 use super::jitsi::Jitsi;
 use super::number::Pattern;
@@ -49,6 +51,10 @@ pub struct Config {
     pub rooms: Rooms,
     /// `[[conference.jitsi]]`, in the order of their sites.
     pub jitsi: Vec<Jitsi>,
+    /// `[[brewery]]`.
+    pub breweries: Vec<Brewery>,
+    /// `[dial_out]` and `[[dial_out_rule]]`.
+    pub dial_out: DialOut,
     /// `[[rocketchat]]`.
     pub rocketchat: Vec<RocketChat>,
     /// `[prompts]`.
@@ -204,6 +210,8 @@ pub fn build(
     let hooks = judge.hooks(raw);
     let agi = judge.agi(raw);
     let jitsi = judge.conferences(raw);
+    let breweries = judge.breweries(raw);
+    let dial_out = judge.dial_out(raw);
     let rocketchat = judge.workspaces(raw);
     let prompts = judge.prompts(raw.one("prompts"));
     judge.together(raw);
@@ -217,6 +225,8 @@ pub fn build(
         pin: pin?,
         rooms: rooms?,
         jitsi: jitsi?,
+        breweries: breweries?,
+        dial_out: dial_out?,
         rocketchat: rocketchat?,
         prompts,
         http: http?,

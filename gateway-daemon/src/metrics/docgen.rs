@@ -12,6 +12,7 @@ use gateway_core::sip::trunk::{ListenerConfig, SipTransport, UnknownSource};
 
 use super::OWN;
 use crate::agi::AgiCounters;
+use crate::brewery::desk::DialCounters;
 use crate::cdr::CdrCounters;
 use crate::hooks::HookCounters;
 use crate::ivr::IvrCounters;
@@ -74,6 +75,7 @@ pub fn reference_page(core: &[(String, String)]) -> String {
     let mut see = |name: &str, help: &str, _: u64| daemon.push((name.to_owned(), help.to_owned()));
     IvrCounters::default().visit(&mut see);
     AgiCounters::default().visit(&mut see);
+    DialCounters::default().visit(&mut see);
     CdrCounters::default().visit(&mut see);
     DeskCounters::default().visit(&mut see);
     HookCounters::default().visit(&mut see);

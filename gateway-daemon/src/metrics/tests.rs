@@ -34,6 +34,10 @@ fn rendered(is_open: bool, stats: &Stats) -> String {
         pins_up: true,
         cdr_up: false,
         hooks: Default::default(),
+        breweries: &crate::brewery::Seats {
+            seats: [("main".to_owned(), Default::default())].into(),
+            ..Default::default()
+        },
         chats: &[("chat".to_owned(), Seen { up: true, open: 2, ..Seen::default() })],
         stats,
         trunks: &["pb\"x".to_owned()],

@@ -159,6 +159,7 @@ async fn metrics_page(State(rest): State<Rest>, headers: HeaderMap) -> Result<Re
             pins_up: pins.is_none(),
             cdr_up: cdr.is_none(),
             hooks: rest.shared.hooks.as_ref().map(|hooks| hooks.seen()).unwrap_or_default(),
+            breweries: &rest.shared.breweries.seats(),
             chats: &chats,
             stats: &state.stats,
             trunks: &rest.shared.trunks,
