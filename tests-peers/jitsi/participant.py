@@ -375,7 +375,7 @@ class Participant:
             "source_info": presence.findtext("{jabber:client}SourceInfo"),
             "features": [feature.get("var") for feature in presence.iter("{http://jabber.org/protocol/disco#info}feature")]
             + [feature.get("var") for feature in presence.iter("{jabber:client}feature")],
-            "initiator": {header.get("name"): header.get("value") for header in presence.iter("{http://jitsi.org/protocol/jigasi}header")},
+            "initiator": {header.get("name"): header.get("value") for header in presence.iter("{urn:xmpp:rayo:1}header")},
             "hand": presence.findtext("{jabber:client}jitsi_participant_raisedHand"),
         }
         if self.occupants.get(nick) != facts:

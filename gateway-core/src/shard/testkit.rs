@@ -130,6 +130,16 @@ impl BridgedCall {
         }
     }
 
+    /// The phone says this, at its codec's rate, and the network loses the packets for which `is_lost` says so.
+    pub fn say(&mut self, codec: CodecKind, pcm: &[i16], mut is_lost: impl FnMut(usize) -> bool) {
+        self.speech = packets(codec, pcm);
+        for (frame, packet) in self.speech.iter_mut().enumerate() {
+            if is_lost(frame) {
+                packet.clear();
+            }
+        }
+    }
+
     /// Two seconds without sound. False: there are no keys.
     pub fn connect(&mut self) -> bool {
         for _ in 0..400 {
@@ -216,7 +226,8 @@ impl BridgedCall {
                     _ => tally.control_cost += cost,
                 }
             }
-            if let Some(packet) = frame.and_then(|frame| self.speech.get(frame)) {
+            let packet = frame.and_then(|frame| self.speech.get(frame));
+            if let Some(packet) = packet.filter(|packet| !packet.is_empty()) {
                 let (from, socket) = (SocketAddr::from(PHONE), SocketKind::TrunkRtp);
                 tally.media_cost += (self.judge)(&mut || {
                     shard.handle_packet(now, phone.call, socket, from, packet);
@@ -301,8 +312,11 @@ fn session(codec: CodecKind) -> Box<RtpSession> {
 }
 
 fn speech(codec: CodecKind, frames: usize) -> Vec<Vec<u8>> {
+    packets(codec, &BridgedCall::phone_says(codec, frames))
+}
+
+fn packets(codec: CodecKind, pcm: &[i16]) -> Vec<Vec<u8>> {
     let row = codec.row();
-    let pcm = BridgedCall::phone_says(codec, frames);
     let mut encoder = codec::new_encoder(codec, row.pcm_rate, EncoderSettings::default());
     let mut payload = [0; PAYLOAD_BYTES_MAX];
     let frames = pcm.chunks_exact(row.pcm_rate.frame_samples()).zip(0_u32..);

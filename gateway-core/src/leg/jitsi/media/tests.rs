@@ -259,29 +259,56 @@ fn silence_is_not_sent_and_leaves_no_gap_in_the_numbers() {
     assert!(headers.windows(2).all(follows));
 }
 
-#[test]
-fn an_overtaken_packet_keeps_its_place_and_a_lost_one_leaves_a_gap() {
-    let mut world = World::connected(CodecKind::Pcmu);
-    let (_, payloads) = phone_speech(CodecKind::Pcmu, 60);
-    let order: Vec<usize> = (0..20).chain([21, 20]).chain(22..40).chain(41..60).collect();
+/// Packets of a phone of which one overtakes another and one is lost: what came to the bridge.
+fn overtaken_and_lost(codec: CodecKind, lost: usize) -> Vec<Vec<u8>> {
+    let mut world = World::connected(codec);
+    let (_, payloads) = phone_speech(codec, 60);
+    let units = codec.row().clock_hz / 50;
+    let order = (0..20).chain([21, 20]).chain(22..60).filter(|number| *number != lost);
     for number in order {
-        world.speak(CodecKind::Pcmu, number as u64, 160, &payloads[number]);
+        world.speak(codec, number as u64, u64::from(units), &payloads[number]);
         // The one that was overtaken comes 5 ms behind.
         let ticks = if number == 21 { 1 } else { 4 };
         (0..ticks).for_each(|_| world.tick());
     }
     (0..10).for_each(|_| world.tick());
-    let headers: Vec<_> = world.heard.iter().map(|it| header::parse(it).unwrap().0).collect();
-    let steps: Vec<(u16, u32)> = headers
-        .windows(2)
-        .map(|pair| {
-            let units = pair[1].timestamp.wrapping_sub(pair[0].timestamp);
-            (pair[1].sequence.wrapping_sub(pair[0].sequence), units / 960)
-        })
-        .collect();
+    world.heard
+}
+
+/// From each packet to the next: numbers and frames.
+fn steps(heard: &[Vec<u8>]) -> Vec<(u16, u32)> {
+    let headers: Vec<_> = heard.iter().map(|it| header::parse(it).unwrap().0).collect();
+    let step = |pair: &[crate::rtp::wire::header::RtpHeader]| {
+        let units = pair[1].timestamp.wrapping_sub(pair[0].timestamp);
+        (pair[1].sequence.wrapping_sub(pair[0].sequence), units / 960)
+    };
+    headers.windows(2).map(step).collect()
+}
+
+#[test]
+fn an_overtaken_packet_keeps_its_place_and_a_lost_one_of_opus_leaves_a_gap() {
+    let steps = steps(&overtaken_and_lost(CodecKind::Opus, 40));
     let lost: Vec<_> = steps.iter().filter(|step| **step == (2, 2)).collect();
     assert_eq!(lost.len(), 1, "{steps:?}");
     assert!(steps.iter().all(|(numbers, frames)| *numbers == 1 || *numbers as u32 == *frames));
+}
+
+#[test]
+fn a_lost_packet_of_g711_and_g722_is_made_up_for() {
+    for codec in [CodecKind::Pcmu, CodecKind::G722] {
+        // Number 99 is none of them: nothing is lost.
+        let [whole, heard] = [99, 40].map(|lost| overtaken_and_lost(codec, lost));
+        assert_eq!(steps(&heard), steps(&whole), "{codec:?}");
+        assert!(steps(&heard).iter().all(|(numbers, _)| *numbers == 1));
+        let levels = |heard: &[Vec<u8>]| -> Vec<i32> {
+            heard.iter().map(|it| i32::from(read_level(it, LEVEL).unwrap().level)).collect()
+        };
+        // Where somebody speaks: what dies away is not foreseen.
+        let pairs = levels(&whole).into_iter().zip(levels(&heard));
+        for (whole, heard) in pairs.filter(|(whole, _)| *whole < 40) {
+            assert!((whole - heard).abs() <= 12, "{codec:?}: {heard} instead of {whole} dB");
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The phone's speech on its way to the bridge: put in order, made Opus, stamped, levelled.
 //!
-//! A missing packet is waited for 20 ms. What never came leaves a gap in our sequence numbers, so that the listeners
-//! conceal it; silence that is not sent leaves a gap in the timestamps alone. G.711 and G.722 are decoded and encoded
+//! A missing packet is waited for 20 ms. What never came of G.711 and G.722 is concealed here, where the pitch is known
+//! exactly; of Opus it leaves a gap in our sequence numbers, so that the listeners conceal it. Silence that is not sent
+//! leaves a gap in the timestamps alone. G.711 and G.722 are decoded and encoded
 //! at their own rate; the packets of an Opus phone are passed on as they are, and decoded for their level only.
 
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use crate::media::codec::{
 };
 use crate::media::frame::SampleRate;
 use crate::media::level;
+use crate::media::plc::Concealer;
 use crate::media::vad::VoiceGate;
 use crate::rtp::reception::units;
 use crate::rtp::wire::ext::{AudioLevel, LEVEL_EXTENSION_BYTES, write_level};
@@ -46,6 +48,9 @@ pub(super) struct UplinkStream {
     talkspurt: bool,
     pcm: Box<[i16; PAYLOAD_SAMPLES_MAX]>,
     staged: Staged,
+    /// The latest sound of G.711 or G.722, and what goes on from it where packets are lost.
+    past: Past,
+    concealer: Concealer,
     payload: Box<[u8; PAYLOAD_BYTES_MAX]>,
     packet: Box<[u8; PACKET_BYTES_MAX]>,
 }
@@ -64,6 +69,12 @@ struct Staged {
     rate: SampleRate,
     /// Our timestamp of the first sample.
     timestamp: u32,
+}
+
+/// The latest sound.
+struct Past {
+    samples: Box<[i16]>,
+    filled: usize,
 }
 
 /// Packets of the phone in order, those that overtook others held back.
@@ -118,6 +129,8 @@ impl UplinkStream {
                 rate: SampleRate::Hz8000,
                 timestamp: 0,
             },
+            past: Past { samples: vec![0; PAST_SAMPLES].into(), filled: 0 },
+            concealer: Concealer::new(SampleRate::Hz16000),
             payload: Box::new([0; PAYLOAD_BYTES_MAX]),
             packet: Box::new([0; PACKET_BYTES_MAX]),
         }
@@ -177,8 +190,7 @@ impl UplinkStream {
                 return self.packet.get(..length);
             }
             let held = self.order.next(now)?;
-            self.skip(held.missing);
-            if let Some(length) = self.take(now, &held.packet) {
+            if let Some(length) = self.take(now, &held) {
                 return self.packet.get(..length);
             }
         }
@@ -192,8 +204,12 @@ impl UplinkStream {
     }
 
     /// Decodes one; a packet of an Opus phone is written at once.
-    fn take(&mut self, now: Instant, held: &Held) -> Option<usize> {
+    fn take(&mut self, now: Instant, in_turn: &InTurn) -> Option<usize> {
+        let InTurn { packet: held, missing } = in_turn;
         let timestamp = self.map(now, held);
+        if held.codec == CodecKind::Opus {
+            self.skip(*missing);
+        }
         let decoder = self.decoders.get(held.codec)?;
         let rate = decoder.rate();
         let samples = decoder.decode(&held.payload, &mut self.pcm[..]).ok()?;
@@ -206,6 +222,12 @@ impl UplinkStream {
             self.payload.get_mut(..length)?.copy_from_slice(held.payload.get(..length)?);
             return self.write(now, timestamp, level, length);
         }
+        let pcm = self.pcm.get_mut(..samples)?;
+        if *missing > 0 {
+            self.staged.conceal(rate, timestamp, &mut self.concealer, &self.past);
+            self.concealer.merge(pcm);
+        }
+        self.past.push(pcm);
         self.staged.put(rate, timestamp, pcm);
         None
     }
@@ -298,6 +320,8 @@ impl UplinkStream {
     pub(super) fn forget(&mut self) {
         self.order = Reorder { expected: None, held: ArrayVec::new() };
         self.staged.filled = 0;
+        self.past.filled = 0;
+        self.concealer.stop();
         self.clock = None;
         self.talkspurt = true;
     }
@@ -364,11 +388,56 @@ impl Staged {
         self.filled += length;
     }
 
+    /// Goes on with what was heard last, up to the sound at `timestamp`; up to 60 ms, a longer gap is a pause.
+    fn conceal(
+        &mut self,
+        rate: SampleRate,
+        timestamp: u32,
+        concealer: &mut Concealer,
+        past: &Past,
+    ) {
+        let units = OPUS_CLOCK_HZ / rate.hz();
+        let end = self.timestamp.wrapping_add(self.filled as u32 * units);
+        let missing = timestamp.wrapping_sub(end) / units;
+        let known = past.known();
+        if self.rate != rate
+            || missing as usize > rate.samples(CONCEALED_MS_MAX)
+            || known.is_empty()
+        {
+            return;
+        }
+        concealer.start(rate, known);
+        let Some(room) = self.samples.get_mut(self.filled..self.filled + missing as usize) else {
+            return concealer.stop();
+        };
+        concealer.fill(room);
+        self.filled += missing as usize;
+    }
+
     fn drop_frame(&mut self) {
         let samples = self.rate.frame_samples();
         self.samples.copy_within(samples..self.filled, 0);
         self.filled -= samples;
         self.timestamp = self.timestamp.wrapping_add(FRAME_UNITS);
+    }
+}
+
+impl Past {
+    fn push(&mut self, pcm: &[i16]) {
+        let pcm = pcm.get(pcm.len().saturating_sub(PAST_SAMPLES)..).unwrap_or_default();
+        let over = (self.filled + pcm.len()).saturating_sub(PAST_SAMPLES);
+        self.samples.copy_within(over.min(self.filled)..self.filled, 0);
+        self.filled -= over.min(self.filled);
+        if let Some(room) = self.samples.get_mut(self.filled..self.filled + pcm.len()) {
+            room.copy_from_slice(pcm);
+            self.filled += pcm.len();
+        }
+    }
+
+    /// Nothing, before there is enough of it to find a pitch in.
+    fn known(&self) -> &[i16] {
+        let known = self.samples.get(..self.filled).unwrap_or_default();
+        if known.len() < PAST_NEEDED { &[] } else { known }
     }
 }
 
@@ -380,6 +449,11 @@ const REORDER_WAIT: Duration = Duration::from_millis(20);
 const HELD_MAX: usize = 6;
 /// Beyond a second of packets it is another stream.
 const RESTART_DISTANCE: u64 = 100;
+/// 80 ms at 8 kHz, 40 ms at 16 kHz.
+const PAST_SAMPLES: usize = 640;
+/// 30 ms at 16 kHz: two periods of a low voice.
+const PAST_NEEDED: usize = 480;
+const CONCEALED_MS_MAX: usize = 60;
 /// 60 ms; a longer gap is silence to the listeners.
 const MISSING_TOLD_MAX: u64 = 3;
 /// 120 ms at 16 kHz and a frame.
