@@ -145,3 +145,6 @@ impl Breweries {
 const INPUTS_MAX: usize = 8_192;
 /// The process ends; a server that does not read is not waited for.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;
