@@ -32,9 +32,9 @@ use crate::base::ids::{CallKey, DialogKey, ListenerId, ShardId, StreamKey, Trunk
 use crate::base::rng::Rng;
 use crate::base::time::{WallClock, Why};
 use crate::base::timers::earliest;
-use crate::call::Moment;
 use crate::call::machine::{Call, CallInput, CallSettings};
 use crate::call::story::{Birth, Dialling};
+use crate::call::{Moment, TrunkManners};
 use crate::leg::backend::{
     Backend, BackendInput, SocketNews, SocketOrder, StreamAccount, StreamDownReason,
 };
@@ -55,6 +55,8 @@ pub struct GatewayConfig {
     pub endpoint: EndpointConfig,
     /// SDP, per trunk.
     pub sdp: Vec<SdpPolicy>,
+    /// Other manners, per trunk; usual ones where there are none.
+    pub manners: Vec<TrunkManners>,
     /// First and last RTP port; even ports carry RTP, the odd one above RTCP.
     pub rtp_ports: (u16, u16),
     /// How long a freed port pair rests before it is used again.
@@ -205,6 +207,7 @@ pub struct Gateway {
     listeners: Vec<ListenerConfig>,
     trunks: Vec<TrunkConfig>,
     sdp: Vec<SdpPolicy>,
+    manners: Vec<TrunkManners>,
     settings: Arc<CallSettings>,
     calls: SlotMap<CallKey, Place>,
     dialogs: SecondaryMap<DialogKey, CallKey>,
@@ -261,6 +264,7 @@ impl Gateway {
             trunks: config.endpoint.trunks.clone(),
             endpoint: Endpoint::new(config.endpoint, now, rng.fork("endpoint")),
             sdp: config.sdp,
+            manners: config.manners,
             settings: Arc::new(settings),
             calls: SlotMap::with_key(),
             dialogs: SecondaryMap::new(),
@@ -514,10 +518,11 @@ impl Gateway {
         self.counters.calls_started += 1;
         let rng = self.rng.fork(&format!("call/{}", self.counters.calls_started));
         let policy = self.sdp.get(usize::from(trunk.0)).cloned().unwrap_or_default();
+        let manners = self.manners.get(usize::from(trunk.0)).copied().unwrap_or_default();
         let shard = ShardId(0);
         let settings = self.settings.clone();
         let key = self.calls.insert_with_key(|key| Place {
-            call: Call::new(at, key, (trunk, policy), shard, birth, settings, rng),
+            call: Call::new(at, key, (trunk, policy, manners), shard, birth, settings, rng),
             backend: 0,
             port: 0,
             bind,

@@ -578,6 +578,7 @@ fn core_config(config: &Config, clips: Arc<ClipLibrary>) -> GatewayConfig {
             t1: T1,
         },
         sdp: config.trunks.iter().map(|trunk| trunk.sdp.clone()).collect(),
+        manners: config.trunks.iter().map(|trunk| trunk.door.manners).collect(),
         rtp_ports: config.rtp.ports,
         port_rest: PORT_REST,
         shards: 1,

@@ -18,6 +18,7 @@ use gateway_core::gateway::{Command, Event};
 use gateway_core::leg::backend::{RoomName, RoomPolicy};
 use gateway_core::media::clip::Language;
 use gateway_core::sip::endpoint::InviteFacts;
+use gateway_daemon::config::door::Door;
 use gateway_daemon::config::rooms::Label;
 use gateway_daemon::config::typed::{RoomRules, Rooms};
 use gateway_daemon::ivr::policy::{PinRules, Policy, TrunkRules};
@@ -305,6 +306,7 @@ fn policy(trunks: u16, digits: u8) -> Policy {
         trusted: false,
         language: Language::default(),
         tickets: false,
+        door: Door::default(),
     };
     let usual = RoomRules {
         policy: RoomPolicy::default(),
@@ -315,6 +317,7 @@ fn policy(trunks: u16, digits: u8) -> Policy {
     };
     Policy {
         trunks: (0..trunks).map(trunk).collect(),
+        sites: Vec::new(),
         dids: Vec::new(),
         ask_unmatched: true,
         rooms: Rooms { usual, named: Vec::new() },

@@ -89,7 +89,7 @@ fn account(host: &str, password: &str) -> StreamAccount {
             password: Pii::new(password.to_owned()),
         },
     };
-    StreamAccount { site: SiteId(0), identity, room: None, token: None }
+    StreamAccount { site: SiteId(0), identity, room: None, token: None, tenant: None }
 }
 
 async fn every_way_in(prosody: &Prosody) {

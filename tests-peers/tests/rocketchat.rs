@@ -244,6 +244,7 @@ async fn enter(prosody: &Prosody, room: &str) -> Probe {
         conference_request: None,
     };
     let account = StreamAccount {
+        tenant: None,
         site: SiteId(0),
         identity: StreamIdentity::Anonymous,
         room: None,

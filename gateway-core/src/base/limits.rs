@@ -32,6 +32,11 @@ pub const SHARD_RING_RESERVE: usize = SHARD_RING_CAPACITY / 2;
 pub const SIP_TRANSACTIONS_MAX: usize = 200_000;
 /// Dialogs that are over for their owner but still wait for a last answer. Full: new calls get 503.
 pub const SIP_DIALOGS_CLOSING_MAX: usize = 20_000;
+/// Body of an INFO other than a key, in bytes: the longest that Jigasi's protocol has is 120. Longer: ignored.
+pub const SIP_INFO_BODY_MAX: usize = 4_096;
+/// INFOs that wait for their turn in one dialog: what a lobby and a moderator say in half a minute. Full: the newest is
+/// given up.
+pub const SIP_INFOS_WAITING_MAX: usize = 32;
 /// Routes kept from Record-Route. A longer path: 400.
 pub const SIP_ROUTES_MAX: usize = 16;
 /// Formats read in one media description: 128 payload types exist, nobody offers half of them. More: not read.

@@ -123,7 +123,12 @@ impl Call {
             Moderation::Unmuted => dial.is_muted = false,
             Moderation::Recording(on) => dial.recorded.0 = on,
             Moderation::Streaming(on) => dial.recorded.1 = on,
-            Moderation::UnmuteAllowed | Moderation::UnmuteRefused | Moderation::HandLowered => {}
+            Moderation::UnmuteAllowed
+            | Moderation::UnmuteRefused
+            | Moderation::HandLowered
+            | Moderation::Shown(_)
+            | Moderation::SpeechModerated(_)
+            | Moderation::SpeechApproved(_) => {}
         }
     }
 

@@ -69,7 +69,7 @@ impl Call {
         if self.trunk.is_none() && matches!(self.stage, Stage::Dialling(_) | Stage::Lingering(_)) {
             return self.close(at);
         }
-        let speaks = !words.is_empty() && !self.is_held && !self.is_quiet;
+        let speaks = !words.is_empty() && !self.is_held && !self.is_silent();
         if self.story.answered.is_some() && speaks {
             self.enter(Stage::Ending(words), reason.row().label);
             self.timers.set(Timer::LastWords, at.now + LAST_WORDS_MAX);

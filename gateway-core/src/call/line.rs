@@ -32,7 +32,8 @@ impl Call {
         match birth.take() {
             Some(Birth::Invited { dialog, facts, offer }) => {
                 let policy = self.policy.clone();
-                self.trunk = Some(TrunkSignal::incoming(dialog, offer, address, policy, rng));
+                let busy = self.manners.busy_for_all;
+                self.trunk = Some(TrunkSignal::incoming(dialog, offer, address, policy, rng, busy));
                 self.enter(Stage::Routing, "ports open");
                 self.drain_trunk(at);
                 if self.reason.is_none() {
@@ -94,6 +95,7 @@ impl Call {
                 TrunkOutput::Established => self.established(at),
                 TrunkOutput::HeldByPeer(held) => self.held_by_peer(at, held),
                 TrunkOutput::Key(key) => self.key_arrived(at, key, KeySource::Info),
+                TrunkOutput::Json(body) => self.info_received(at, &body),
                 TrunkOutput::Ended { reason, status } => self.trunk_over(at, reason, status),
             }
         }
@@ -156,6 +158,9 @@ impl Call {
 
     pub(super) fn mark_answered(&mut self, at: Moment) {
         self.story.answered = Some(at);
+        if let Some(info) = &mut self.info {
+            info.answered(at.now);
+        }
         self.story.status = Some(200);
         self.outputs.push_back(CallOutput::Event(Event::CallAnswered(self.key)));
         self.limit_length(at.now);

@@ -25,11 +25,12 @@ use crate::call::asking::Asking;
 use crate::call::browser::BrowserSeat;
 use crate::call::dialling::Dial;
 use crate::call::event::Event;
+use crate::call::info::InfoTalk;
 use crate::call::keys::{KeyFilter, Menu};
 use crate::call::snapshot::CallSnapshot;
 use crate::call::sound::Sound;
 use crate::call::story::{Birth, Story};
-use crate::call::{Digits, Moment, Route};
+use crate::call::{Digits, Moment, Route, TrunkManners};
 use crate::leg::backend::{JoinRequest, JoinStep, LegCommand, MemberChange, Moderation, RoomFacts};
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::ToMedia;
@@ -120,6 +121,8 @@ pub enum CallOutput {
     OpenLeg(Box<SeatWish>),
     /// To the backend that holds our seat.
     Leg(LegCommand),
+    /// To be counted: an INFO said nothing that we know.
+    InfoNotKnown,
     /// To the owner. `CallEnded` is the last output of a call.
     Event(Event),
 }
@@ -205,6 +208,9 @@ pub struct Call {
     pub(super) shard: ShardId,
     pub(super) settings: Arc<CallSettings>,
     pub(super) policy: SdpPolicy,
+    pub(super) manners: TrunkManners,
+    /// What we and a program behind the trunk tell each other.
+    pub(super) info: Option<InfoTalk>,
     pub(super) rng: Rng,
     pub(super) story: Story,
     pub(super) stage: Stage,
@@ -249,7 +255,7 @@ impl Call {
     pub fn new(
         at: Moment,
         key: CallKey,
-        (trunk, policy): (TrunkId, SdpPolicy),
+        (trunk, policy, manners): (TrunkId, SdpPolicy, TrunkManners),
         shard: ShardId,
         birth: Birth,
         settings: Arc<CallSettings>,
@@ -257,10 +263,13 @@ impl Call {
     ) -> Self {
         let sound = Sound::new(key, settings.clips.clone());
         let browser = BrowserSeat::new(&birth);
+        let info = manners.info.map(|manners| InfoTalk::new(manners, rng.fork("info")));
         Self {
             key,
             shard,
             policy,
+            manners,
+            info,
             rng,
             story: Story::new(at, trunk, &birth),
             stage: Stage::Opening(Some(birth)),
@@ -342,6 +351,7 @@ impl Call {
                 Timer::Detach => self.finish(at),
             }
         }
+        self.info_timeout(at);
         self.drain(at);
     }
 
@@ -352,7 +362,7 @@ impl Call {
 
     /// The next deadline.
     pub fn poll_timeout(&self) -> Option<(Instant, Why)> {
-        earliest(self.timers.next(why), None)
+        earliest(self.timers.next(why), self.info_deadline())
     }
 
     /// The call as it stands.
@@ -406,10 +416,12 @@ impl Call {
 
     /// Everything our children have to say.
     pub(super) fn drain(&mut self, at: Moment) {
+        self.drain_info(at);
         self.drain_trunk(at);
         self.drain_browser(at);
         while let Some(output) = self.sound.poll_output() {
-            if self.is_attached && !self.is_quiet {
+            let is_heard = !self.is_silent() || matches!(output, ToMedia::StopPlay { .. });
+            if self.is_attached && is_heard {
                 self.outputs.push_back(CallOutput::Media(output));
             }
         }

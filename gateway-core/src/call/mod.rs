@@ -5,10 +5,12 @@ pub mod browser;
 mod dialling;
 mod ending;
 pub mod event;
+pub mod info;
 pub mod keys;
 mod line;
 pub mod machine;
 mod moving;
+mod outside;
 pub mod snapshot;
 pub mod sound;
 pub mod story;
@@ -91,6 +93,17 @@ pub struct Route {
     pub note: Option<String>,
     /// What he brings to the door.
     pub entry: Entry,
+}
+
+/// How the calls of a trunk are treated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrunkManners {
+    /// A program behind it (an IVR) is told and tells in JSON by SIP INFO what happens; `None`: there is none.
+    pub info: Option<info::InfoManners>,
+    /// Once a caller is sent into a room the program has the words: nothing of ours is played to him.
+    pub is_silent: bool,
+    /// Whatever keeps a caller out of his room before the answer is 486, as such programs expect of Jigasi.
+    pub busy_for_all: bool,
 }
 
 /// Direction of a call, seen from the gateway.

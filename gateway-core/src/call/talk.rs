@@ -24,7 +24,7 @@ use crate::media::dtmf::{Key, KeySource};
 use crate::sip::endpoint::ApiMisuse;
 
 /// The question a conference puts to its caller. Owners count theirs from below.
-const PASSWORD_QUESTION: QuestionId = QuestionId(u32::MAX);
+pub(super) const PASSWORD_QUESTION: QuestionId = QuestionId(u32::MAX);
 /// A password that a phone can type: what the web lets people set by digits is at most this long.
 const PASSWORD_DIGITS_MAX: u8 = 20;
 const PASSWORD_FIRST_DIGIT: Duration = Duration::from_secs(15);
@@ -226,6 +226,9 @@ impl Call {
     }
 
     pub(super) fn join_progress(&mut self, at: Moment, step: JoinStep) {
+        if let (Some(info), Stage::Joining | Stage::Joined) = (&mut self.info, &self.stage) {
+            info.step(step);
+        }
         match (&self.stage, step) {
             (Stage::Dialling(_), step) => self.dial_progress(at, step),
             (Stage::Joining | Stage::Joined, JoinStep::Reconnecting) => {
@@ -255,6 +258,9 @@ impl Call {
 
     /// The conference asks, not the owner: the answer goes to the backend, and the join goes on.
     fn ask_password(&mut self, at: Moment, again: bool) {
+        if self.is_silent() {
+            return self.end(at, EndReason::PinRefused);
+        }
         let words = if again { PromptId::PasswordWrong } else { PromptId::PasswordNeeded };
         let question = Question {
             id: PASSWORD_QUESTION,
@@ -276,7 +282,16 @@ impl Call {
         if !matches!(self.stage, Stage::Joining | Stage::Joined) {
             return;
         }
+        if self.was_wished_outside(what) {
+            return;
+        }
         let said = match what {
+            // The room tells what it was told, or what its phones hear of by what follows from it.
+            Moderation::Shown(_)
+            | Moderation::SpeechModerated(_)
+            | Moderation::SpeechApproved(_) => {
+                return;
+            }
             Moderation::Muted | Moderation::UnmuteRefused => {
                 self.mute(true);
                 PromptId::MutedByModerator
@@ -299,24 +314,31 @@ impl Call {
         match what {
             // The answer to a key of his replaces what was said when he pressed it.
             Moderation::UnmuteRefused => {
-                self.has_hand_raised = true;
-                self.outputs.push_back(CallOutput::Event(Event::HandRaised(self.key, true)));
+                self.hand_raised_by_room();
                 self.sound.reply(&[said, PromptId::HandRaised], self.language);
             }
             _ => self.sound.say(Purpose::Note, &[said], self.language),
         }
     }
 
+    pub(super) fn hand_raised_by_room(&mut self) {
+        self.has_hand_raised = true;
+        self.outputs.push_back(CallOutput::Event(Event::HandRaised(self.key, true)));
+    }
+
     /// The owner mutes the caller, or lets him speak again (a browser's button). Before the room there is nothing to mute.
     pub fn mute_by_owner(&mut self, at: Moment, muted: bool) {
         if self.seat.is_some() && self.is_muted != muted {
             self.mute(muted);
+            if let (Some(info), true) = (&mut self.info, muted) {
+                info.mute_request();
+            }
             self.outputs.push_back(CallOutput::Leg(LegCommand::Mute(muted)));
         }
         self.drain(at);
     }
 
-    fn mute(&mut self, muted: bool) {
+    pub(super) fn mute(&mut self, muted: bool) {
         self.is_muted = muted;
         self.media(ToMedia::Mute { call: self.key, muted: muted || self.is_held });
         self.outputs.push_back(CallOutput::Event(Event::CallMuted(self.key, muted)));
@@ -342,6 +364,7 @@ impl Call {
             self.outputs.push_back(CallOutput::Event(joined));
         }
         self.settled();
+        self.tell_joined();
         if self.is_held || self.is_muted {
             self.media(ToMedia::Mute { call: self.key, muted: true });
         }
@@ -392,6 +415,7 @@ impl Call {
     /// The backend put us out.
     pub(super) fn left_room(&mut self, at: Moment, reason: EndReason) {
         self.seat = None;
+        self.tell_left(at, reason);
         if !self.has_left_for_another() {
             self.end(at, reason);
         }

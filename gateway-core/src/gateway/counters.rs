@@ -17,6 +17,8 @@ crate::counters! {
         browsers_refused,
         /// Calls that asked for a backend that is not there.
         backends_unknown,
+        /// JSON by SIP INFO that is broken, or says nothing that we know; answered 200.
+        infos_not_known,
         /// Events for calls that were over.
         events_late,
     }

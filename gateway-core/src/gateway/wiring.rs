@@ -119,6 +119,7 @@ impl Gateway {
                 CallOutput::CloseMedia => self.close_media(now, key),
                 CallOutput::OpenLeg(wish) => self.open_leg(now, key, *wish),
                 CallOutput::Leg(command) => self.tell_backend(now, key, command),
+                CallOutput::InfoNotKnown => self.counters.infos_not_known += 1,
                 CallOutput::Event(event) => self.event(event),
             }
         }
@@ -292,6 +293,8 @@ fn dialog_of(event: &UaEvent) -> Option<DialogKey> {
         | UaEvent::OfferWanted { dialog }
         | UaEvent::OfferAnswered { dialog, .. }
         | UaEvent::Key { dialog, .. }
+        | UaEvent::Info { dialog, .. }
+        | UaEvent::InfoAnswered { dialog, .. }
         | UaEvent::Ended { dialog, .. } => Some(*dialog),
         UaEvent::TrunkState { .. } => None,
     }

@@ -41,6 +41,10 @@ pub enum ModerationEvent {
     ShowMuted(bool),
     /// A moderator switched it off, or everybody starts so: tell the caller.
     MutedByModerator,
+    /// Moderators keep microphones off, or no longer.
+    Moderated(bool),
+    /// We may speak all the same, or no longer.
+    Approved(bool),
     /// The caller may switch it on now: tell him.
     MaySpeak,
     /// The caller wanted to switch it on and may not: tell him, and raise his hand.
@@ -160,14 +164,19 @@ impl Moderation {
             AvModeration::Enabled(enabled) => {
                 self.is_moderated = enabled;
                 self.is_approved = false;
+                self.event(ModerationEvent::Moderated(enabled));
             }
             AvModeration::Approved => {
                 self.is_approved = true;
+                self.event(ModerationEvent::Approved(true));
                 if self.is_muted {
                     self.event(ModerationEvent::MaySpeak);
                 }
             }
-            AvModeration::Removed => self.is_approved = false,
+            AvModeration::Removed => {
+                self.is_approved = false;
+                self.event(ModerationEvent::Approved(false));
+            }
         }
     }
 
@@ -287,7 +296,7 @@ mod tests {
             (stanza.attr("id").map(str::to_owned), t.outputs())
         };
         // Enabled, then muted by the focus on its own; the answer is the one the capture gave.
-        assert_eq!(next(&mut t).1, (vec![], vec![]));
+        assert_eq!(next(&mut t).1, (vec![], vec![Moderated(true)]));
         let (id, (sent, events)) = next(&mut t);
         assert_eq!((sent[0].attr("type"), sent[0].attr("id")), (Some("result"), id.as_deref()));
         assert_eq!(events, [ShowMuted(true), MutedByModerator]);
@@ -296,7 +305,7 @@ mod tests {
         assert_eq!(t.outputs(), (vec![], vec![SpeechRefused]));
         // A moderator mutes again: nothing new. Then approves.
         assert_eq!(next(&mut t).1.1, []);
-        assert_eq!(next(&mut t).1.1, [MaySpeak]);
+        assert_eq!(next(&mut t).1.1, [Approved(true), MaySpeak]);
         t.wants(false);
         let (sent, events) = t.outputs();
         assert_eq!((sent.len(), events.len()), (1, 0));
@@ -305,11 +314,11 @@ mod tests {
         // Approval taken back; moderation over; asked to speak.
         t.wants(true);
         assert_eq!(t.outputs().1, [ShowMuted(true)]);
-        assert_eq!(next(&mut t).1.1, []);
+        assert_eq!(next(&mut t).1.1, [Approved(false)]);
         t.wants(false);
         assert_eq!(t.outputs().1, [SpeechRefused]);
         let mut last = Vec::new();
-        while last != [MaySpeak] {
+        while last.last() != Some(&MaySpeak) {
             last = next(&mut t).1.1;
         }
         t.wants(false);

@@ -124,13 +124,16 @@ pub struct Entry {
     pub token: Option<Pii<String>>,
     /// User id that goes with the token.
     pub user: Option<Pii<String>>,
-    /// Tenant the room belongs to: `[tenant]room@...` on the wire.
+    /// He asks to be one of those who only listen. Not served: he joins like anybody.
+    pub visitor: bool,
+    /// Tenant the room belongs to: `room@conference.tenant.example.org` on the wire, which the server knows as
+    /// `[tenant]room@conference.example.org`.
     pub tenant: Option<String>,
     /// Headers that everybody in the room sees in his presence (`<initiator>`), in order.
     pub extra: Vec<(String, Pii<String>)>,
 }
 
-/// A conference room's name: 1 to 255 bytes, no control characters, trimmed. Letters of any language and spaces are
+/// A conference room's name: 1 to 512 bytes, no control characters, trimmed. Letters of any language and spaces are
 /// legal. Compared without case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RoomName(String);
@@ -139,7 +142,10 @@ impl RoomName {
     /// Checks and keeps a name.
     pub fn new(name: &str) -> Result<Self, BadRoomName> {
         let trimmed = name.trim();
-        if trimmed.is_empty() || trimmed.len() > 255 || trimmed.chars().any(char::is_control) {
+        if trimmed.is_empty()
+            || trimmed.len() > ROOM_NAME_BYTES_MAX
+            || trimmed.chars().any(char::is_control)
+        {
             return Err(BadRoomName);
         }
         Ok(Self(trimmed.to_lowercase()))
@@ -151,9 +157,12 @@ impl RoomName {
     }
 }
 
+/// Longer than any name that people read, shorter than any server's limit.
+const ROOM_NAME_BYTES_MAX: usize = 512;
+
 /// A room name that cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a room name has 1 to 255 bytes and no control characters")]
+#[error("a room name has 1 to 512 bytes and no control characters")]
 pub struct BadRoomName;
 
 /// Standing of a caller.
@@ -304,6 +313,8 @@ pub struct StreamAccount {
     pub room: Option<String>,
     /// JSON Web Token of the meeting: goes into `?token=`.
     pub token: Option<Pii<String>>,
+    /// Tenant of the room: comes before the path of a WebSocket or BOSH address, as in the web client.
+    pub tenant: Option<String>,
 }
 
 /// As whom a stream is opened.
@@ -415,6 +426,12 @@ pub enum JoinStep {
 pub enum Moderation {
     /// The caller's microphone was switched off: by a moderator, or because everybody starts muted.
     Muted,
+    /// What the room shows: the microphone is off (true) or on. Answers each [`LegCommand::Mute`], and tells of moderators.
+    Shown(bool),
+    /// Moderators keep microphones off, or no longer.
+    SpeechModerated(bool),
+    /// The caller may speak all the same, or no longer.
+    SpeechApproved(bool),
     /// The caller's microphone is on again by the moderator's doing.
     Unmuted,
     /// The caller may switch his microphone on, which a moderator had forbidden.

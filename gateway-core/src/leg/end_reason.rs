@@ -48,6 +48,8 @@ pub enum EndReason {
     SessionExpired,
     /// No RTP for the configured time.
     MediaTimeout,
+    /// The program behind the trunk left two heartbeats in a row without an answer.
+    HeartbeatLost,
     /// The call reached its maximum length.
     TooLong,
     /// A port could not be had, or a ring was full.
@@ -111,6 +113,7 @@ impl EndReason {
             Self::AckNeverCame => ("ack_never_came", 408, 102, None),
             Self::SessionExpired => ("session_expired", 408, 102, None),
             Self::MediaTimeout => ("media_timeout", 408, 41, None),
+            Self::HeartbeatLost => ("heartbeat_lost", 408, 102, None),
             Self::TooLong => ("too_long", 480, 16, Some(PromptId::MaxDuration)),
             Self::NoResources => ("no_resources", 503, 47, Some(PromptId::ServiceUnavailable)),
             Self::Refused => ("refused", 480, 21, None),
@@ -126,8 +129,26 @@ impl EndReason {
         EndRow { label, status, cause, words }
     }
 
+    /// The same for programs that know Jigasi: whatever keeps a caller out of his room before the answer is 486, as in
+    /// its captures. What is wrong with the gateway stays 503, and with the sound 488.
+    pub fn row_as_jigasi(self) -> EndRow {
+        let row = self.row();
+        match self {
+            Self::PinRefused
+            | Self::PinNotGiven
+            | Self::RoomFull
+            | Self::RoomEnded
+            | Self::HostNeverCame
+            | Self::Kicked
+            | Self::LobbyDenied
+            | Self::NotFound
+            | Self::Forbidden => EndRow { status: 486, cause: 17, ..row },
+            _ => row,
+        }
+    }
+
     /// Every reason, for metrics that show zeros and for tests.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::CallerHungUp,
         Self::CallerCancelled,
         Self::CallerLeft,
@@ -149,6 +170,7 @@ impl EndReason {
         Self::AckNeverCame,
         Self::SessionExpired,
         Self::MediaTimeout,
+        Self::HeartbeatLost,
         Self::TooLong,
         Self::NoResources,
         Self::Refused,
@@ -201,6 +223,7 @@ mod tests {
             AckNeverCame,
             SessionExpired,
             MediaTimeout,
+            HeartbeatLost,
             Refused,
             NoAnswer,
             PeerMisbehaved,

@@ -107,6 +107,10 @@ pub struct TrunkConfig {
     pub calls_max: usize,
     /// Headers such as `Jitsi-Conference-Room` and P-Asserted-Identity are believed.
     pub trusted: bool,
+    /// Its INFO may carry JSON (`application/json`), and every INFO is answered 200; otherwise what is no key gets 415.
+    pub takes_json: bool,
+    /// Names of headers that routing wants beside those it always gets.
+    pub headers: Vec<String>,
 }
 
 /// A digest user (RFC 7616, RFC 8760).

@@ -101,6 +101,8 @@ fn trunk() -> TrunkConfig {
         reliable_provisional: false,
         calls_max: 100,
         trusted: true,
+        takes_json: false,
+        headers: Vec::new(),
     }
 }
 
@@ -124,6 +126,7 @@ fn config() -> GatewayConfig {
             codecs: vec![CodecKind::Pcma, CodecKind::Pcmu],
             ..SdpPolicy::default()
         }],
+        manners: Vec::new(),
         rtp_ports: (20_000, 20_199),
         port_rest: secs(30),
         shards: 1,

@@ -205,6 +205,7 @@ impl Task {
     fn open(&mut self, number: u32) {
         let Some(room) = self.rooms.get(&number) else { return };
         let account = StreamAccount {
+            tenant: None,
             site: SiteId(u16::try_from(number).unwrap_or(u16::MAX)),
             identity: StreamIdentity::Password {
                 user: room.config.user.clone(),

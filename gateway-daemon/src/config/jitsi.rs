@@ -53,6 +53,12 @@ pub(super) const JITSI: SectionDecl = SectionDecl {
             r#""""#,
             "Host of the rooms: Component \"...\" \"muc\" in Prosody. Docker says muc.DOMAIN. Empty: conference.DOMAIN.",
         ),
+        key(
+            "domains",
+            Kind::Texts,
+            "[]",
+            "Other hosts that headers of calls may use for this deployment: of its rooms, or its domain base.",
+        ),
         key("focus", Kind::Text, r#""""#, "Address of Jicofo. Empty: focus.DOMAIN."),
         key(
             "account",
@@ -147,6 +153,8 @@ pub struct Jitsi {
     pub line: usize,
     /// The way to its XMPP server.
     pub site: XmppSite,
+    /// Other hosts that mean it, lower case.
+    pub domains: Vec<String>,
     /// What its machines need to know.
     pub settings: JitsiSettings,
 }
@@ -210,6 +218,7 @@ impl Judge<'_> {
             "" => format!("focus.{domain}"),
             text => text.to_lowercase(),
         };
+        let domains = self.domains(section);
         let transport = self.way_in(section);
         let trust = self.trust(section);
         let token = self.secret(section, "token_file", "token_env");
@@ -229,6 +238,7 @@ impl Judge<'_> {
         (self.mistakes.entries.len() == before).then(|| Jitsi {
             name: section.text("name").to_owned(),
             line: section.line,
+            domains,
             site: XmppSite {
                 name: section.text("name").to_owned(),
                 domain: account_domain,
@@ -251,6 +261,17 @@ impl Judge<'_> {
         })
     }
 
+    fn domains(&mut self, section: &Section) -> Vec<String> {
+        let mut domains = Vec::new();
+        for text in section.texts("domains") {
+            match is_host(text) && !text.is_empty() {
+                true => domains.push(text.to_lowercase()),
+                false => self.say(section, "domains", format!("{text:?} is no host")),
+            }
+        }
+        domains
+    }
+
     /// A host of XMPP: a name or an address, nothing around it.
     pub(super) fn host(&mut self, section: &Section, key: &str, usual: &str) -> Option<String> {
         let text = match section.text(key) {
@@ -258,9 +279,7 @@ impl Judge<'_> {
             "" => usual,
             text => text,
         };
-        let legal =
-            |sign: char| sign.is_alphanumeric() || matches!(sign, '.' | '-' | ':' | '[' | ']');
-        if text.contains("://") || text.contains('@') || !text.chars().all(legal) {
+        if !is_host(text) {
             let what = format!("{text:?} is no host; write it alone, such as \"meet.example.org\"");
             self.say(section, key, what);
             return None;
@@ -382,6 +401,11 @@ impl Judge<'_> {
         }
         Some(Pii::new(text.to_owned()))
     }
+}
+
+fn is_host(text: &str) -> bool {
+    let legal = |sign: char| sign.is_alphanumeric() || matches!(sign, '.' | '-' | ':' | '[' | ']');
+    !text.contains("://") && text.chars().all(legal)
 }
 
 /// Whether this host is the machine itself.

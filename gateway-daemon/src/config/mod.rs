@@ -14,6 +14,7 @@ pub mod compat;
 pub mod dial_in;
 pub mod dial_out;
 pub mod docgen;
+pub mod door;
 pub mod hooks;
 pub mod jitsi;
 pub mod number;

@@ -7,6 +7,7 @@ use gateway_core::media::clip::Language;
 use gateway_core::sip::offer_answer::{CodecOrder, SdpPolicy};
 use gateway_core::sip::trunk::{Cidr, DigestUser, SipTransport, TrunkConfig};
 
+use super::door::{self, Door};
 use super::raw::Section;
 use super::schema::{CODECS, Kind, LANGUAGES, SectionDecl, key, needed, shown, whole};
 use super::typed::Judge;
@@ -52,7 +53,7 @@ pub(super) const TRUNK: SectionDecl = SectionDecl {
             "trusted",
             Kind::Flag,
             "false",
-            "Believe its headers: Jitsi-Conference-Room (enters a room without a PIN) and P-Asserted-Identity. Only \
+            "Believe its headers: those of `room_header` (enters a room without a PIN) and P-Asserted-Identity. Only \
              for a PBX of yours.",
         ),
         key(
@@ -139,6 +140,20 @@ pub(super) const TRUNK: SectionDecl = SectionDecl {
             "1000",
             "Calls at once on this trunk; above: 503.",
         ),
+        door::ROOM_HEADER,
+        door::PASSWORD_HEADER,
+        door::TOKEN_HEADER,
+        door::USER_HEADER,
+        door::DOMAIN_HEADER,
+        door::TENANT_HEADER,
+        door::VISITOR_HEADER,
+        door::DEFAULT_ROOM,
+        door::REQUEST_USER_ROOMS,
+        door::INFO,
+        door::HEARTBEAT,
+        door::WORDS,
+        door::JIGASI_STATUSES,
+        door::SHOW_NAMES,
     ],
 };
 
@@ -153,6 +168,8 @@ pub struct Trunk {
     pub language: Language,
     /// Tickets in place of PINs are looked at.
     pub tickets: bool,
+    /// What its callers bring.
+    pub door: Door,
 }
 
 impl Judge<'_> {
@@ -183,6 +200,7 @@ impl Judge<'_> {
                 "there is no `peer` to send OPTIONS to; add peer or write 0",
             );
         }
+        let door = self.door(section);
         (self.mistakes.entries.len() == before).then(|| Trunk {
             sip: TrunkConfig {
                 name,
@@ -201,6 +219,8 @@ impl Judge<'_> {
                 reliable_provisional: section.flag("reliable_provisional"),
                 calls_max: count(section.whole("calls_max")),
                 trusted: section.flag("trusted"),
+                takes_json: door.manners.info.is_some(),
+                headers: door.headers.all(),
             },
             sdp: SdpPolicy {
                 codecs: section.texts("codecs").iter().filter_map(|name| codec(name)).collect(),
@@ -214,6 +234,7 @@ impl Judge<'_> {
             },
             language: language(section.text("language")).unwrap_or_default(),
             tickets: section.flag("tickets"),
+            door,
         })
     }
 

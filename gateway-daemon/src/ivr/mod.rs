@@ -13,6 +13,7 @@
 //! No room is named before a valid PIN, for nothing but prompts without names is said. Lookups are values: the owner
 //! asks the registry and brings the answer.
 
+pub mod door;
 pub mod policy;
 
 use std::collections::BTreeMap;

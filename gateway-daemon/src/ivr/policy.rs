@@ -8,8 +8,11 @@ use gateway_core::call::Route;
 use gateway_core::leg::backend::{Entry, Role, RoomName};
 use gateway_core::media::clip::Language;
 use gateway_core::sip::endpoint::InviteFacts;
+use tracing::info;
 
+use super::door::{self, BadDoor, Site};
 use crate::config::Config;
+use crate::config::door::Door;
 use crate::config::number::masked;
 use crate::config::rooms::Label;
 use crate::config::typed::{Did, PinSettings, Rooms};
@@ -22,6 +25,8 @@ use crate::pin::ticket::{self, TicketAsk};
 pub struct Policy {
     /// Trunks, in the order of their ids.
     pub trunks: Vec<TrunkRules>,
+    /// Jitsi deployments, as headers may call them.
+    pub sites: Vec<Site>,
     /// Numbers, first match first.
     pub dids: Vec<Did>,
     /// A number without a `[[did]]`: ask for a PIN (true) or refuse.
@@ -43,6 +48,8 @@ pub struct TrunkRules {
     pub language: Language,
     /// Tickets that its calls show are looked at.
     pub tickets: bool,
+    /// What its callers bring.
+    pub door: Door,
 }
 
 /// Rules of asking for a PIN.
@@ -80,8 +87,12 @@ pub struct Asking {
     pub length_max: Option<Duration>,
     /// Number of the caller; `None`: withheld.
     pub caller: Option<Pii<String>>,
+    /// Name that others see in place of the room's label.
+    pub name: Option<Pii<String>>,
     /// Where the rooms of this number are; `None`: as the room says.
     pub backend: Option<String>,
+    /// What he brings to the door.
+    pub entry: Entry,
     /// The ticket that the call shows in place of a PIN.
     pub ticket: Option<TicketAsk>,
 }
@@ -94,9 +105,11 @@ impl Policy {
             trusted: trunk.sip.trusted,
             language: trunk.language,
             tickets: trunk.tickets,
+            door: trunk.door.clone(),
         });
         Self {
             trunks: trunks.collect(),
+            sites: door::sites(config),
             dids: config.dids.clone(),
             ask_unmatched: config.sip.ask_unmatched,
             rooms: config.rooms.clone(),
@@ -108,21 +121,47 @@ impl Policy {
     pub fn way(&self, trunk: TrunkId, facts: &InviteFacts) -> Way {
         let Some(rules) = self.trunks.get(usize::from(trunk.0)) else { return Way::Nowhere };
         let did = self.did(rules, facts);
-        let asking = self.asking(rules, did, facts);
-        if let Some(named) = rules.trusted.then(|| room_header(facts)).flatten() {
-            return match named {
-                Ok(room) => self.room(&asking, room, Role::Guest, "header"),
-                Err(()) => Way::Nowhere,
-            };
+        let (asking, named) = match self.brought(rules, did, facts) {
+            Ok(brought) => brought,
+            Err(why) => {
+                info!(trunk = rules.name, call_id = facts.call_id, %why, "a call leads nowhere");
+                return Way::Nowhere;
+            }
+        };
+        if let Some(room) = named {
+            return self.room(&asking, room, Role::Guest, "header");
         }
         match did {
             Some(Did { ask_pin: false, room: Some(room), role, .. }) => {
                 self.room(&asking, room.clone(), *role, "number")
             }
             Some(_) => Way::Ask(asking),
-            None if self.ask_unmatched => Way::Ask(asking),
-            None => Way::Nowhere,
+            None => match usual_room(&rules.door, facts) {
+                Some(room) => self.room(&asking, room, Role::Guest, "trunk"),
+                None if self.ask_unmatched => Way::Ask(asking),
+                None => Way::Nowhere,
+            },
         }
+    }
+
+    /// What this caller brings, and the room that a header names.
+    fn brought(
+        &self,
+        rules: &TrunkRules,
+        did: Option<&Did>,
+        facts: &InviteFacts,
+    ) -> Result<(Asking, Option<RoomName>), BadDoor> {
+        let mut asking = self.asking(rules, did, facts);
+        if !rules.trusted {
+            return Ok((asking, None));
+        }
+        let asked = door::read(&rules.door, &self.sites, facts)?;
+        if asked.entry.visitor {
+            info!(trunk = rules.name, call_id = facts.call_id, "visitors are not served: he joins");
+        }
+        asking.backend = asked.backend.or(asking.backend);
+        asking.entry = asked.entry;
+        Ok((asking, asked.room))
     }
 
     fn did(&self, rules: &TrunkRules, facts: &InviteFacts) -> Option<&Did> {
@@ -146,7 +185,9 @@ impl Policy {
             room,
             length_max: did.and_then(|did| did.length_max),
             caller: caller(facts),
+            name: rules.door.show_names.then(|| shown_name(facts)).flatten(),
             backend: did.and_then(|did| did.backend.clone()),
+            entry: Entry::default(),
         }
     }
 
@@ -158,7 +199,10 @@ impl Policy {
         decision: &Decision,
     ) -> Result<Way, Language> {
         let Some(rules) = self.trunks.get(usize::from(trunk.0)) else { return Ok(Way::Nowhere) };
-        let mut asking = self.asking(rules, self.did(rules, facts), facts);
+        // What a program decides counts, whatever the headers say of the room.
+        let did = self.did(rules, facts);
+        let brought = self.brought(rules, did, facts).map(|(asking, _)| asking);
+        let mut asking = brought.unwrap_or_else(|_| self.asking(rules, did, facts));
         let (Decision::Join { language, .. }
         | Decision::Pin { language, .. }
         | Decision::Refuse { language, .. }) = decision;
@@ -202,11 +246,14 @@ impl Policy {
             policy: rules.policy,
             room,
             role,
-            label: label(rules.label, asking.caller.as_ref()),
+            label: asking
+                .name
+                .clone()
+                .unwrap_or_else(|| label(rules.label, asking.caller.as_ref())),
             language: rules.language.unwrap_or(asking.language),
             length_max: asking.length_max,
             note: Some(note),
-            entry: Entry::default(),
+            entry: asking.entry.clone(),
         })
     }
 
@@ -226,12 +273,17 @@ impl PinRules {
     }
 }
 
-/// The room that `Jitsi-Conference-Room` names: `tea` or `tea@conference.example.org`.
-fn room_header(facts: &InviteFacts) -> Option<Result<RoomName, ()>> {
-    let (_, value) =
-        facts.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(ROOM_HEADER))?;
-    let node = value.reveal().split('@').next().unwrap_or_default();
-    Some(RoomName::new(node).map_err(|_| ()))
+/// Where a call goes that nothing else names a room for.
+fn usual_room(door: &Door, facts: &InviteFacts) -> Option<RoomName> {
+    let dialled = RoomName::new(facts.request_user.reveal()).ok();
+    dialled.filter(|_| door.request_user_rooms).or_else(|| door.default_room.clone())
+}
+
+/// The display name of a caller who shows one.
+fn shown_name(facts: &InviteFacts) -> Option<Pii<String>> {
+    let name = facts.caller_name.reveal().trim();
+    let name: String = name.chars().filter(|sign| !sign.is_control()).take(NAME_MAX).collect();
+    (!name.is_empty()).then(|| Pii::new(name))
 }
 
 /// The ticket of a call. An empty header is none: a dialplan wrote down a variable that was never set.
@@ -258,5 +310,5 @@ fn label(label: Label, caller: Option<&Pii<String>>) -> Pii<String> {
     Pii::new(format!("Phone caller ({number})"))
 }
 
-/// Header of Jigasi's dialplans: the room a call is for.
-const ROOM_HEADER: &str = "Jitsi-Conference-Room";
+/// Longest display name that is shown, in characters.
+const NAME_MAX: usize = 64;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use gateway_core::base::time::WallClock;
 use gateway_core::call::{CallDirection, CallRecord, Route};
-use gateway_core::leg::backend::{BeforeHost, Role, RoomName};
+use gateway_core::leg::backend::{BeforeHost, Entry, Role, RoomName};
 use gateway_core::media::clip::Language;
 use gateway_core::media::quality::LegReport;
 use slotmap::SlotMap;
@@ -567,7 +567,9 @@ fn others_see_of_a_caller_what_the_room_allows_and_words_are_in_its_language() {
             room: None,
             length_max: None,
             caller: caller.map(|caller| Pii::new(caller.to_owned())),
+            name: None,
             backend: None,
+            entry: Entry::default(),
             ticket: None,
         };
         let grant = Grant {

@@ -39,6 +39,7 @@ pub async fn core_counters() -> Result<Vec<(String, String)>, String> {
             t1: Duration::from_millis(500),
         },
         sdp: Vec::new(),
+        manners: Vec::new(),
         rtp_ports: (40_000, 40_001),
         port_rest: Duration::ZERO,
         shards: 1,

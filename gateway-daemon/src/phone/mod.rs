@@ -65,6 +65,7 @@ impl Phone {
                 t1: Duration::from_millis(500),
             },
             sdp: vec![SdpPolicy { codecs: self.codecs.clone(), ..SdpPolicy::default() }],
+            manners: Vec::new(),
             rtp_ports: (first, first + PORTS - 1),
             port_rest: Duration::from_secs(1),
             shards: 1,
@@ -123,6 +124,8 @@ impl Phone {
             reliable_provisional: true,
             calls_max: 4,
             trusted: false,
+            takes_json: false,
+            headers: Vec::new(),
         }
     }
 }

@@ -16,6 +16,7 @@ use gateway_core::leg::trunk::signal::{CodecOrder, SdpPolicy};
 use gateway_core::media::clip::{ClipLibrary, Language};
 use gateway_core::sip::endpoint::EndpointConfig;
 use gateway_core::sip::trunk::{Cidr, ListenerConfig, SipTransport, TrunkConfig, UnknownSource};
+use gateway_daemon::config::door::Door;
 use gateway_daemon::config::rooms::Label;
 use gateway_daemon::config::typed::{RoomRules, Rooms};
 use gateway_daemon::ivr::policy::{PinRules, Policy, TrunkRules};
@@ -45,6 +46,7 @@ pub(super) fn gateway(plan: &WorldPlan, clips: Arc<ClipLibrary>, now: Instant) -
     GatewayConfig {
         endpoint: endpoint(plan),
         sdp: vec![SdpPolicy { codec_order, ..SdpPolicy::default() }],
+        manners: Vec::new(),
         rtp_ports: (RTP_FIRST, RTP_FIRST + knobs.port_pairs * 2 - 1),
         port_rest: knobs.port_rest,
         shards: 1,
@@ -93,6 +95,8 @@ fn endpoint(plan: &WorldPlan) -> EndpointConfig {
         reliable_provisional: false,
         calls_max: knobs.trunk_calls_max,
         trusted: false,
+        takes_json: false,
+        headers: Vec::new(),
     };
     EndpointConfig {
         listeners: vec![listener],
@@ -120,7 +124,9 @@ pub(super) fn policy(plan: &WorldPlan) -> Policy {
             trusted: false,
             language: Language::default(),
             tickets: false,
+            door: Door::default(),
         }],
+        sites: Vec::new(),
         dids: Vec::new(),
         ask_unmatched: true,
         rooms: Rooms {

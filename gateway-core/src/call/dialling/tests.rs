@@ -12,7 +12,7 @@ use crate::base::time::WallClock;
 use crate::call::event::{DialOrder, Event};
 use crate::call::machine::{CallInput, CallSettings};
 use crate::call::story::Birth;
-use crate::call::{CallRecord, Route};
+use crate::call::{CallRecord, Route, TrunkManners};
 use crate::leg::backend::{CallWay, Entry, MemberChange, Role, RoomName, RoomPolicy};
 use crate::leg::media::ToMedia;
 use crate::leg::trunk::signal::SdpPolicy;
@@ -69,7 +69,7 @@ impl Stage {
         let call = Call::new(
             at,
             calls.insert(()),
-            (TrunkId(0), SdpPolicy::default()),
+            (TrunkId(0), SdpPolicy::default(), TrunkManners::default()),
             ShardId(0),
             Birth::Dialled(Box::new(dialling)),
             Arc::new(settings),
@@ -171,7 +171,7 @@ impl Stage {
                 }
                 CallOutput::Event(Event::CallAnswered(_)) => "answered".into(),
                 CallOutput::Event(Event::CallJoined(..)) => "joined".into(),
-                CallOutput::Event(_) => continue,
+                CallOutput::InfoNotKnown | CallOutput::Event(_) => continue,
             });
         }
         said

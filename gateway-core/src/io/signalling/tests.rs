@@ -26,6 +26,7 @@ fn config(binds: &[(SocketAddr, SipTransport)]) -> GatewayConfig {
             t1: Duration::from_millis(500),
         },
         sdp: Vec::new(),
+        manners: Vec::new(),
         rtp_ports: (40_000, 40_099),
         port_rest: Duration::from_secs(1),
         shards: 1,

@@ -135,6 +135,7 @@ pub struct XmppStreams {
 struct Stream {
     site: usize,
     token: Option<Pii<String>>,
+    tenant: Option<String>,
     generation: u64,
     stanzas: mpsc::Sender<Element>,
 }
@@ -196,9 +197,9 @@ impl XmppStreams {
         self.generation += 1;
         self.counters.xmpp_streams_opened += 1;
         let (stanzas, queue) = mpsc::channel(STANZAS_PENDING_MAX);
-        let token = account.token.clone();
+        let (token, tenant) = (account.token.clone(), account.tenant.clone());
         let generation = self.generation;
-        self.streams.insert(key, Stream { site, token, generation, stanzas });
+        self.streams.insert(key, Stream { site, token, tenant, generation, stanzas });
         let task = StreamTask {
             key,
             generation,
@@ -235,7 +236,10 @@ impl XmppStreams {
         let task = ConferenceTask {
             key,
             generation: stream.generation,
-            address: address.clone(),
+            address: match &stream.tenant {
+                Some(tenant) => address.of_tenant(tenant),
+                None => address.clone(),
+            },
             tls: Arc::clone(&ready.web_tls),
             token: stream.token.clone(),
             events: self.events.clone(),

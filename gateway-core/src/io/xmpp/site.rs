@@ -25,6 +25,18 @@ pub struct XmppSite {
     pub conference_request: Option<WebAddress>,
 }
 
+impl XmppSite {
+    /// The same for a tenant. By TCP all tenants share one way in.
+    pub fn of_tenant(&self, tenant: &str) -> Self {
+        let transport = match &self.transport {
+            Transport::Tcp { .. } => self.transport.clone(),
+            Transport::WebSocket(address) => Transport::WebSocket(address.of_tenant(tenant)),
+            Transport::Bosh(address) => Transport::Bosh(address.of_tenant(tenant)),
+        };
+        Self { transport, ..self.clone() }
+    }
+}
+
 /// The way in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -66,6 +78,11 @@ pub struct WebAddress {
 }
 
 impl WebAddress {
+    /// The same for a tenant: its name comes first in the path, as in the web client's configuration.
+    pub fn of_tenant(&self, tenant: &str) -> Self {
+        Self { path: format!("/{tenant}{}", self.path), ..self.clone() }
+    }
+
     /// From `wss://host[:port]/path` (also `ws`, `https`, `http`). A query or fragment is refused: room and token are
     /// added per stream.
     pub fn parse(text: &str) -> Result<Self, BadAddress> {

@@ -274,6 +274,8 @@ async fn connect(
     parameters.extend(account.room.as_deref().map(|room| ("room", room)));
     parameters.extend(account.token.as_ref().map(|token| ("token", token.reveal().as_str())));
     parameters.extend(resumable.map(|id| ("previd", id)));
+    let of_tenant = account.tenant.as_deref().map(|tenant| site.of_tenant(tenant));
+    let site = of_tenant.as_ref().unwrap_or(site);
     Link::connect(&Ways { site, tls, parameters: &parameters }).await
 }
 

@@ -35,6 +35,7 @@ fn key() -> StreamKey {
 
 fn account() -> StreamAccount {
     StreamAccount {
+        tenant: None,
         site: SiteId(0),
         identity: StreamIdentity::Anonymous,
         room: Some("tea".into()),

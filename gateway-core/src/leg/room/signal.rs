@@ -16,7 +16,8 @@ use crate::base::rng::Rng;
 use crate::base::time::Why;
 use crate::leg::backend::{
     Backend, BackendInput, BackendOutput, BeforeHost, JoinRefused, JoinRequest, JoinStep,
-    LegCommand, MemberChange, MemberSnapshot, Role, RoomFacts, RoomName, RoomPolicy, RoomSnapshot,
+    LegCommand, MemberChange, MemberSnapshot, Moderation, Role, RoomFacts, RoomName, RoomPolicy,
+    RoomSnapshot,
 };
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::{ConferenceEvent, ToMedia};
@@ -234,6 +235,8 @@ impl Backend for Rooms {
             LegCommand::Mute(muted) => {
                 if let Some(member) = self.member_mut(leg) {
                     member.is_muted = muted;
+                    let shown = BackendOutput::Moderated(leg, Moderation::Shown(muted));
+                    self.outputs.push_back(shown);
                 }
             }
             LegCommand::RaiseHand(raised) => {

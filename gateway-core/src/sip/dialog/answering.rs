@@ -76,6 +76,7 @@ impl Dialog {
         self.timers.clear(DialogTimer::RepeatOk);
         self.timers.clear(DialogTimer::AckNeverCame);
         if let Some(cause) = unacked.then_bye {
+            self.inform_of_all(now, core);
             return self.send_bye(now, core, cause);
         }
         let sdp = Body::of(&incoming.request.headers, incoming.request.body()).into_sdp();
@@ -83,6 +84,7 @@ impl Dialog {
             core.out.event(UaEvent::Acknowledged { dialog: self.key, sdp });
         }
         self.offer_if_free(now, core);
+        self.inform_if_free(now, core);
     }
 
     /// Whether a 2xx of ours waits for its ACK.

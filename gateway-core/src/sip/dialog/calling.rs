@@ -239,6 +239,7 @@ impl Dialog {
             sdp => {
                 self.send_ack(now, core, cseq, &[]);
                 core.out.event(UaEvent::Answered { dialog: self.key, sdp });
+                self.inform_if_free(now, core);
             }
         }
     }
@@ -267,6 +268,7 @@ impl Dialog {
             Some(Owed::Ack { cseq }) => {
                 self.send_ack(now, core, cseq, sdp);
                 core.out.event(UaEvent::Answered { dialog: self.key, sdp: None });
+                self.inform_if_free(now, core);
             }
             Some(Owed::Prack { number, cseq }) => self.send_prack(now, core, number, cseq, sdp),
         }

@@ -24,6 +24,7 @@ impl Dialog {
             Phase::Calling => self.cancel(now, core, how, cause),
             Phase::Confirmed => {
                 self.acknowledge_before_bye(now, core);
+                self.inform_of_all(now, core);
                 self.end(now, core, how);
                 if !self.bye_after_ack(cause) {
                     self.send_bye(now, core, cause);

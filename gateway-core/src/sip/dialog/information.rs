@@ -1,10 +1,11 @@
-//! Keys by INFO (RFC 6086): `application/dtmf-relay` and `application/dtmf`.
+//! INFO that comes in (RFC 6086): keys as `application/dtmf-relay` and `application/dtmf`, JSON where a trunk speaks it.
 
 use std::time::Instant;
 
 use sipx_sip::headers::ContentType;
 
 use super::Dialog;
+use crate::base::limits::SIP_INFO_BODY_MAX;
 use crate::media::dtmf::Key;
 use crate::sip::endpoint::UaEvent;
 use crate::sip::endpoint::core::Core;
@@ -12,7 +13,7 @@ use crate::sip::transaction::TransactionId;
 use crate::sip::wire::{HeaderName, Incoming, build};
 
 impl Dialog {
-    /// An INFO: a key, a sign of life (no body), or something that we cannot read (415).
+    /// An INFO: a key, a sign of life (no body), JSON of a trunk that speaks it, or something that we cannot read (415).
     pub(super) fn informed(
         &mut self,
         now: Instant,
@@ -26,19 +27,34 @@ impl Dialog {
             return core.respond(now, id, response);
         }
         let kind = incoming.request.headers.typed::<ContentType>().and_then(Result::ok);
+        let is_json = kind.as_ref().is_some_and(|kind| kind.is("application", "json"));
         let key = kind.and_then(|kind| match () {
             () if kind.is("application", "dtmf-relay") => key_of_relay(body),
             () if kind.is("application", "dtmf") => key_of_text(body),
             () => None,
         });
-        let Some(key) = key else {
+        let takes_json = core.trunk(self.trunk).is_some_and(|trunk| trunk.takes_json);
+        if key.is_none() && !takes_json {
             return self.refuse_request(now, core, incoming, id, 415, |response| {
                 build::push(&mut response.headers, HeaderName::Accept, ACCEPT);
             });
-        };
+        }
         let response = core.reply(&incoming.request, 200, Some(&self.peer.local_tag));
         core.respond(now, id, response);
-        core.out.event(UaEvent::Key { dialog: self.key, key });
+        match key {
+            Some(key) => core.out.event(UaEvent::Key { dialog: self.key, key }),
+            None => self.told(core, is_json, body),
+        }
+    }
+
+    /// Something of a program behind the trunk; already answered.
+    fn told(&self, core: &mut Core, is_json: bool, body: &[u8]) {
+        if !is_json || body.len() > SIP_INFO_BODY_MAX {
+            core.out.counters.sip_infos_ignored += 1;
+            return;
+        }
+        let (content_type, body) = (JSON.to_owned(), body.to_vec());
+        core.out.event(UaEvent::Info { dialog: self.key, content_type, body });
     }
 }
 
@@ -62,6 +78,7 @@ fn key_of_text(text: &[u8]) -> Option<Key> {
     }
 }
 
+const JSON: &str = "application/json";
 const ACCEPT: &str = "application/dtmf-relay, application/dtmf";
 
 #[cfg(test)]

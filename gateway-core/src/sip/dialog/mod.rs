@@ -10,6 +10,7 @@ mod answering;
 pub mod calling;
 mod closing;
 mod information;
+mod informing;
 mod peer;
 mod proving;
 mod refreshing;
@@ -22,6 +23,7 @@ use sipx_sip::session::Session;
 
 use self::answering::Unacked;
 use self::calling::{Calling, Owed};
+use self::informing::Informing;
 pub use self::peer::{Hop, Peer};
 use self::renegotiating::{Asked, Offering};
 use self::ringing::Ringing;
@@ -62,6 +64,8 @@ pub struct Dialog {
     next_offer: Option<Vec<u8>>,
     /// Offers that crossed in a row before it.
     glares_before: u8,
+    /// INFOs of ours.
+    informing: Informing,
     /// Our last description, for refreshes by re-INVITE.
     local_sdp: Vec<u8>,
     session: Option<Session>,
@@ -159,6 +163,7 @@ impl Dialog {
             offering: None,
             next_offer: None,
             glares_before: 0,
+            informing: Informing::default(),
             local_sdp: Vec::new(),
             session: None,
             knows_update: false,
@@ -289,6 +294,7 @@ impl Dialog {
             }
             Method::Invite | Method::Update => self.offer_outcome(now, core, event),
             Method::Bye => self.bye_answered(now, core, event),
+            Method::Info => self.info_outcome(now, core, &event),
             _ => {
                 self.end_if_forgotten(now, core, &event.outcome);
             }

@@ -66,6 +66,9 @@ impl Dialog {
         {
             offering.transaction = new;
         }
+        if self.informing.transaction == Some(old) {
+            self.informing.transaction = new;
+        }
     }
 
     fn sign(&mut self, core: &mut Core, request: &mut Request) {

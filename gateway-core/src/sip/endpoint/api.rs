@@ -202,6 +202,22 @@ pub enum UaEvent {
         /// The key.
         key: Key,
     },
+    /// Something by INFO that is no key, of a trunk that may send it ([`TrunkConfig::takes_json`]); already answered.
+    Info {
+        /// The dialog.
+        dialog: DialogKey,
+        /// Its media type: `application/json`.
+        content_type: String,
+        /// As it came, at most 4 KiB.
+        body: Vec<u8>,
+    },
+    /// What became of the oldest [`UaCommand::Info`] that was not told of yet.
+    InfoAnswered {
+        /// The dialog.
+        dialog: DialogKey,
+        /// It was taken (2xx). Otherwise refused, never answered, or given up because too many waited.
+        ok: bool,
+    },
     /// The dialog is over. Always the last event of a dialog, exactly once; what the wire still needs (a CANCEL, an ACK
     /// to wait for, a repeated BYE) goes on without the owner. Commands to it are answered `NoSuchDialog`.
     Ended {
@@ -295,6 +311,16 @@ pub enum UaCommand {
         dialog: DialogKey,
         /// SDP.
         sdp: Vec<u8>,
+    },
+    /// Tells the far side something by INFO: in order, one at a time, and once the dialog stands. Answered by
+    /// [`UaEvent::InfoAnswered`].
+    Info {
+        /// The dialog.
+        dialog: DialogKey,
+        /// Media type.
+        content_type: String,
+        /// At most 4 KiB.
+        body: Vec<u8>,
     },
     /// Ends the dialog: CANCEL, BYE (after the ACK if that is still open), whatever its state asks for.
     End {

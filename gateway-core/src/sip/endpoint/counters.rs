@@ -59,6 +59,12 @@ crate::counters! {
         sip_forks_ended,
         /// Offers that crossed (491 sent or received).
         sip_glare,
+        /// INFOs sent to programs behind a trunk (`info = "jigasi"`).
+        sip_infos_sent,
+        /// INFOs of ours that were refused, never answered, or given up because too many waited.
+        sip_infos_failed,
+        /// INFOs of such programs that are too long or of no kind we know; answered 200.
+        sip_infos_ignored,
         /// Calls ended because their session timer ran out.
         sip_sessions_expired,
         /// Requests refused with 422.

@@ -4,11 +4,14 @@ use super::{InviteFacts, OutgoingInvite, UaCommand};
 use crate::base::ids::DialogKey;
 use crate::base::pii::Pii;
 use crate::sip::outbox::Path;
+use crate::sip::trunk::TrunkConfig;
 use crate::sip::wire::incoming::address;
 use crate::sip::wire::{HeaderName, Incoming, text};
 
-/// The facts of an INVITE. `is_trusted`: identity and routing headers of this trunk are believed.
-pub fn of_invite(incoming: &Incoming, path: Path, is_trusted: bool) -> InviteFacts {
+/// The facts of an INVITE. `trunk`: whose; identity and routing headers of a trusted one are believed.
+pub fn of_invite(incoming: &Incoming, path: Path, trunk: Option<&TrunkConfig>) -> InviteFacts {
+    let is_trusted = trunk.is_some_and(|trunk| trunk.trusted);
+    let wanted = trunk.map_or(&[][..], |trunk| &trunk.headers);
     let headers = &incoming.request.headers;
     let asserted = is_trusted.then(|| address(headers, &HeaderName::PAssertedIdentity)).flatten();
     let from = asserted.as_ref().unwrap_or(&incoming.from);
@@ -31,7 +34,7 @@ pub fn of_invite(incoming: &Incoming, path: Path, is_trusted: bool) -> InviteFac
         caller_name: Pii::new(caller_name),
         anonymous: is_anonymous,
         call_id: text::decode(&incoming.call_id),
-        headers: routing_headers(incoming, is_trusted),
+        headers: routing_headers(incoming, is_trusted, wanted),
         source: Some(path.peer),
         listener: path.listener,
     }
@@ -44,13 +47,17 @@ fn is_invalid(from: &crate::sip::wire::Address) -> bool {
 
 /// Headers that routing knows by name, in order, at most [`HEADERS_MAX`]; of a trunk that is not trusted those alone that
 /// prove themselves.
-fn routing_headers(incoming: &Incoming, is_trusted: bool) -> Vec<(String, Pii<String>)> {
+fn routing_headers(
+    incoming: &Incoming,
+    is_trusted: bool,
+    wanted: &[String],
+) -> Vec<(String, Pii<String>)> {
     incoming
         .request
         .headers
         .iter()
         .filter(|header| match is_trusted {
-            true => is_for_routing(header.name()),
+            true => is_for_routing(header.name()) || is_wanted(header.name(), wanted),
             false => proves_itself(header.name()),
         })
         .take(HEADERS_MAX)
@@ -73,6 +80,10 @@ fn is_for_routing(name: &HeaderName) -> bool {
         }
         _ => false,
     }
+}
+
+fn is_wanted(name: &HeaderName, wanted: &[String]) -> bool {
+    wanted.iter().any(|it| it.as_bytes().eq_ignore_ascii_case(name.canonical()))
 }
 
 /// A ticket is worth what its giver remembers of it, whoever shows it.
@@ -100,6 +111,7 @@ pub fn dialog_of(command: &UaCommand) -> DialogKey {
         | UaCommand::Answer { dialog, .. }
         | UaCommand::RefuseOffer { dialog, .. }
         | UaCommand::Offer { dialog, .. }
+        | UaCommand::Info { dialog, .. }
         | UaCommand::End { dialog, .. } => *dialog,
     }
 }

@@ -243,6 +243,9 @@ impl Endpoint {
             UaCommand::Answer { sdp, .. } => dialog.answer(now, core, &sdp),
             UaCommand::RefuseOffer { status, .. } => dialog.refuse_offer(now, core, status),
             UaCommand::Offer { sdp, .. } => dialog.offer(now, core, sdp),
+            UaCommand::Info { content_type, body, .. } => {
+                dialog.inform(now, core, content_type, body)
+            }
         };
         self.settle(key);
         self.settle_transactions(now);

@@ -232,8 +232,7 @@ impl Endpoint {
         let Some(peer) = Peer::of_invite(incoming, path, tag.clone()) else {
             return self.refuse(path, incoming, 400);
         };
-        let is_trusted = self.trunk(trunk).is_some_and(|trunk| trunk.trusted);
-        let facts = Box::new(facts::of_invite(incoming, path, is_trusted));
+        let facts = Box::new(facts::of_invite(incoming, path, self.trunk(trunk)));
         let core = &mut self.core;
         let key = self
             .dialogs

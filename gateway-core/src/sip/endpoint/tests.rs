@@ -2,6 +2,7 @@
 
 mod basic;
 mod digest;
+mod informs;
 mod offers;
 mod sessions;
 mod stage;

@@ -67,16 +67,16 @@ pub fn with_sdp(mut response: Response, sdp: &[u8]) -> Response {
 }
 
 /// Puts a body into a request.
-pub fn set_request_body(request: &mut Request, kind: &'static str, body: &[u8]) {
+pub fn set_request_body(request: &mut Request, kind: &str, body: &[u8]) {
     let kind = (!body.is_empty()).then_some(kind);
     set_body(&mut request.headers, kind, body.len());
     request.set_body(Bytes::copy_from_slice(body));
 }
 
-fn set_body(headers: &mut Headers, kind: Option<&'static str>, length: usize) {
+fn set_body(headers: &mut Headers, kind: Option<&str>, length: usize) {
     headers.remove_all(&HeaderName::ContentType);
     if let Some(kind) = kind {
-        push(headers, HeaderName::ContentType, kind);
+        push(headers, HeaderName::ContentType, kind.to_owned());
     }
     set(headers, HeaderName::ContentLength, length.to_string());
 }

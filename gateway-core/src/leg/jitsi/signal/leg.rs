@@ -171,8 +171,8 @@ impl Leg {
             },
             caps: answers.abilities().caps(),
         };
-        let home = settings.room_address(&ask.room);
-        let account = settings.account(&ask.room, &mut rng);
+        let home = settings.room_address_of(&ask.room, ask.entry.tenant.as_deref());
+        let account = settings.account_of(&ask.room, &ask.entry, &mut rng);
         let mut leg = Self {
             key,
             ear,
@@ -180,6 +180,7 @@ impl Leg {
             muc: Muc::new(own, rng.fork("muc")),
             lobby: Lobby::default(),
             moderation: Moderation::new(rng.fork("moderation")),
+            password: ask.entry.password.clone(),
             settings,
             ask,
             clock,
@@ -188,7 +189,6 @@ impl Leg {
             presence_missed: false,
             target: home.clone(),
             home,
-            password: None,
             passwords_tried: 0,
             stage: Stage::Connecting,
             answers,
@@ -357,12 +357,17 @@ impl Leg {
     }
 
     fn password_typed(&mut self, now: Instant, password: Pii<String>) {
-        if self.stage != Stage::Password {
-            return;
-        }
-        self.timers.clear(Timer::Password);
-        if password.reveal().is_empty() {
-            return self.leave(now, EndReason::PinNotGiven);
+        match self.stage {
+            Stage::Password if password.reveal().is_empty() => {
+                return self.leave(now, EndReason::PinNotGiven);
+            }
+            Stage::Password => self.timers.clear(Timer::Password),
+            // Told while he waits: whoever knows the password need not.
+            Stage::AtDoor if !password.reveal().is_empty() => {
+                self.waits_for_host = false;
+                self.lobby.leave();
+            }
+            _ => return,
         }
         self.passwords_tried += 1;
         self.password = Some(password);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::base::ids::SiteId;
 use crate::base::pii::Pii;
 use crate::base::rng::Rng;
-use crate::leg::backend::{RoomName, StreamAccount, StreamIdentity};
+use crate::leg::backend::{Entry, RoomName, StreamAccount, StreamIdentity};
 
 /// One deployment. Names differ between installations, so nothing is derived from anything else here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,29 +69,47 @@ impl JitsiSettings {
         }
     }
 
-    /// The connection for one call.
+    /// The connection for one call without anything brought along.
     pub fn account(&self, room: &RoomName, rng: &mut Rng) -> StreamAccount {
+        self.account_of(room, &Entry::default(), rng)
+    }
+
+    /// The connection for one call. Who brings a token may bring the user name that goes with it.
+    pub fn account_of(&self, room: &RoomName, entry: &Entry, rng: &mut Rng) -> StreamAccount {
+        let drawn = format!("phone-{}", rng.token(16));
+        let brought = entry.user.clone().filter(|_| entry.token.is_some());
         let identity = match &self.identity {
             PhoneIdentity::Anonymous => StreamIdentity::Anonymous,
             PhoneIdentity::SharedSecret(password) => StreamIdentity::Password {
-                user: Pii::new(format!("phone-{}", rng.token(16))),
+                user: brought.unwrap_or(Pii::new(drawn)),
                 password: password.clone(),
             },
-            PhoneIdentity::Account { user, password } => {
-                StreamIdentity::Password { user: user.clone(), password: password.clone() }
-            }
+            PhoneIdentity::Account { user, password } => StreamIdentity::Password {
+                user: brought.unwrap_or_else(|| user.clone()),
+                password: password.clone(),
+            },
         };
         StreamAccount {
             site: self.site,
             identity,
             room: Some(room_part(room)),
-            token: self.token.clone(),
+            token: entry.token.clone().or_else(|| self.token.clone()),
+            tenant: entry.tenant.clone(),
         }
     }
 
     /// Address of a room.
     pub fn room_address(&self, room: &RoomName) -> String {
-        format!("{}@{}", room_part(room), self.rooms)
+        self.room_address_of(room, None)
+    }
+
+    /// Address of a room of a tenant.
+    pub fn room_address_of(&self, room: &RoomName, tenant: Option<&str>) -> String {
+        let part = room_part(room);
+        match (tenant, self.rooms.split_once('.')) {
+            (Some(tenant), Some((prefix, base))) => format!("{part}@{prefix}.{tenant}.{base}"),
+            _ => format!("{part}@{}", self.rooms),
+        }
     }
 }
 
@@ -140,5 +158,37 @@ mod tests {
         let one = settings.account(&room, &mut rng);
         assert_ne!(one.identity, settings.account(&room, &mut rng).identity);
         assert_eq!(one.room.as_deref(), Some("tea"));
+    }
+
+    #[test]
+    fn a_tenant_is_a_label_of_the_rooms_host() {
+        let room = RoomName::new("Tea").expect("a name");
+        let address = settings().room_address_of(&room, Some("acme"));
+        assert_eq!(address, "tea@muc.acme.meet.test");
+    }
+
+    #[test]
+    fn what_a_caller_brings_goes_into_his_connection() {
+        let secret = |text: &str| Some(Pii::new(text.to_owned()));
+        let settings = JitsiSettings {
+            identity: PhoneIdentity::SharedSecret(Pii::new("secret".into())),
+            token: secret("ours"),
+            ..settings()
+        };
+        let room = RoomName::new("tea").expect("a name");
+        let mut rng = Rng::from_number(1);
+        let user = |account: &StreamAccount| match &account.identity {
+            StreamIdentity::Password { user, .. } => user.reveal().clone(),
+            StreamIdentity::Anonymous => String::new(),
+        };
+        let mut entry = Entry { user: secret("anna"), ..Entry::default() };
+        let without = settings.account_of(&room, &entry, &mut rng);
+        assert_eq!(without.token, secret("ours"));
+        assert!(user(&without).starts_with("phone-"), "a name without a token proves nothing");
+        entry.token = secret("his");
+        entry.tenant = Some("acme".to_owned());
+        let with = settings.account_of(&room, &entry, &mut rng);
+        assert_eq!((with.token.clone(), user(&with)), (secret("his"), "anna".to_owned()));
+        assert_eq!(with.tenant.as_deref(), Some("acme"));
     }
 }

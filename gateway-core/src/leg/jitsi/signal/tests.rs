@@ -283,6 +283,13 @@ impl Site {
                 }
                 BackendOutput::Joined(_, facts) => Heard::Joined(facts.members),
                 BackendOutput::Members(_, change, facts) => Heard::Members(change, facts.members),
+                // For an IVR; whole calls with one are in the simulator's tests.
+                BackendOutput::Moderated(
+                    _,
+                    Moderation::Shown(_)
+                    | Moderation::SpeechModerated(_)
+                    | Moderation::SpeechApproved(_),
+                ) => continue,
                 BackendOutput::Moderated(_, what) => Heard::Moderated(what),
                 BackendOutput::Left(_, reason) => Heard::Left(reason),
                 BackendOutput::OpenStream { .. } => Heard::OpenStream,

@@ -42,6 +42,7 @@ pub struct TrunkSignal {
     early_answer: Option<Vec<u8>>,
     early_media: bool,
     rang: bool,
+    busy_for_all: bool,
     hold_wished: bool,
     configured: Option<RtpSession>,
     held_by_peer: bool,
@@ -79,6 +80,8 @@ pub enum TrunkCommand {
     /// Hold or resume from our side (re-INVITE with `sendonly` / `sendrecv`). Before the dialog stands, or while
     /// another offer is open, the wish is kept until then.
     Hold(bool),
+    /// JSON by SIP INFO; kept until the dialog stands.
+    Json(Vec<u8>),
     /// Ends the leg in the way its state asks for: final response, CANCEL or BYE, with the reason's cause.
     /// [`TrunkOutput::Ended`] follows at once; what the endpoint still does for the dialog concerns nobody.
     End(EndReason),
@@ -101,6 +104,8 @@ pub enum TrunkOutput {
     HeldByPeer(bool),
     /// A key by SIP INFO.
     Key(Key),
+    /// JSON by SIP INFO, as it came.
+    Json(Vec<u8>),
     /// The leg is over; nothing follows. `status` is the SIP status, where one was seen or sent.
     Ended {
         /// Why.
@@ -112,15 +117,18 @@ pub enum TrunkOutput {
 
 impl TrunkSignal {
     /// The leg of an INVITE that came in. `media` is our own advertised RTP address; `offer` the SDP, if any. An offer
-    /// that cannot be used is refused here: drain the outputs after construction.
+    /// that cannot be used is refused here: drain the outputs after construction. `busy_for_all`: refusals before the answer
+    /// are those of [`EndReason::row_as_jigasi`].
     pub fn incoming(
         dialog: DialogKey,
         offer: Option<Vec<u8>>,
         media: SocketAddr,
         policy: SdpPolicy,
         rng: Rng,
+        busy_for_all: bool,
     ) -> Self {
         let mut leg = Self::new(Some(dialog), State::Invited, media, policy, rng);
+        leg.busy_for_all = busy_for_all;
         leg.late_offer = offer.is_none();
         match offer.map(|offer| leg.offers.answer(&offer)) {
             Some(Ok(answer)) => leg.our_sdp = Some(answer),
@@ -157,6 +165,8 @@ impl TrunkSignal {
             UaEvent::OfferWanted { .. } => self.on_offer_wanted(),
             UaEvent::OfferAnswered { result, .. } => self.on_offer_answered(result),
             UaEvent::Key { key, .. } => self.outputs.push_back(TrunkOutput::Key(key)),
+            UaEvent::Info { body, .. } => self.outputs.push_back(TrunkOutput::Json(body)),
+            UaEvent::InfoAnswered { .. } => {}
             UaEvent::Ended { how, .. } => self.on_dialog_end(how),
             UaEvent::Invited { .. } | UaEvent::TrunkState { .. } => {}
         }
@@ -171,6 +181,10 @@ impl TrunkSignal {
             (TrunkCommand::Hold(wished), _) => {
                 self.hold_wished = wished;
                 self.offer_hold_if_wished();
+            }
+            (TrunkCommand::Json(body), _) => {
+                let content_type = "application/json".to_owned();
+                self.ua(|dialog| UaCommand::Info { dialog, content_type, body });
             }
             (TrunkCommand::End(reason), _) => self.end(reason, None),
             (TrunkCommand::Ring | TrunkCommand::Answer, _) => {}
@@ -203,6 +217,7 @@ impl TrunkSignal {
             late_offer: false,
             early_answer: None,
             rang: false,
+            busy_for_all: false,
             hold_wished: false,
             configured: None,
             held_by_peer: false,
@@ -393,9 +408,13 @@ impl TrunkSignal {
     }
 
     fn end(&mut self, reason: EndReason, warning: Option<String>) {
-        let row = reason.row();
+        let is_early = self.state == State::Invited;
+        let row = match self.busy_for_all && is_early {
+            true => reason.row_as_jigasi(),
+            false => reason.row(),
+        };
         let cause = Some(row.cause);
-        if self.state == State::Invited {
+        if is_early {
             let retry_after = (row.status == 503).then_some(RETRY_AFTER);
             let status = row.status;
             self.ua(|dialog| UaCommand::Reject { dialog, status, cause, warning, retry_after });

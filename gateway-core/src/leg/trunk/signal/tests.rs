@@ -19,7 +19,7 @@ impl Leg {
         let offer = offer.map(|text| text.as_bytes().to_vec());
         let media = "192.0.2.1:20000".parse().expect("address");
         let policy = SdpPolicy::default();
-        let leg = TrunkSignal::incoming(dialog(), offer, media, policy, Rng::from_number(1));
+        let leg = TrunkSignal::incoming(dialog(), offer, media, policy, Rng::from_number(1), false);
         Self { leg, now: Instant::now() }
     }
 

@@ -224,6 +224,8 @@ pub fn trunk_config() -> TrunkConfig {
         reliable_provisional: false,
         calls_max: 100,
         trusted: true,
+        takes_json: false,
+        headers: Vec::new(),
     }
 }
 

@@ -188,8 +188,10 @@ impl Leg {
                     // Who speaks does not wait for his turn any more.
                     own.hand_raised_ms = own.hand_raised_ms.filter(|_| muted);
                 });
-                return;
+                Moderated::Shown(muted)
             }
+            ModerationEvent::Moderated(on) => Moderated::SpeechModerated(on),
+            ModerationEvent::Approved(approved) => Moderated::SpeechApproved(approved),
             ModerationEvent::MutedByModerator => Moderated::Muted,
             ModerationEvent::MaySpeak => Moderated::UnmuteAllowed,
             ModerationEvent::SpeechRefused => {
@@ -242,7 +244,9 @@ impl Leg {
     /// Rooms of our own server only.
     fn may_go_to(&self, room: &str) -> bool {
         let Some((name, host)) = room.split_once('@') else { return false };
-        let is_ours = host == self.settings.rooms || self.is_component("breakout_rooms", host);
+        let is_ours = host == self.settings.rooms
+            || self.home.split_once('@').is_some_and(|(_, home)| home == host)
+            || self.is_component("breakout_rooms", host);
         is_ours && !name.is_empty() && room.len() <= ROOM_ADDRESS_MAX && !room.contains('/')
     }
 }
