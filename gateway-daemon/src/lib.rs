@@ -18,6 +18,7 @@ pub mod dial_in;
 pub mod health;
 pub mod hooks;
 pub mod ivr;
+pub mod jigasi;
 pub mod journal;
 pub mod log;
 pub mod meetings;

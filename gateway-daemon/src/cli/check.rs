@@ -1,19 +1,18 @@
 //! `weebee check`: mistakes and doubts of a configuration; with `--live` what its Jitsi deployments say.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{failed, load};
+use super::failed;
+use super::migrate::SourceArguments;
 use crate::check::{Finding, Weight, doubts, live, programs};
 
 /// Arguments of `weebee check`.
 #[derive(Debug, Args)]
 pub struct CheckArguments {
-    /// The configuration file.
-    #[arg(long, short)]
-    config: PathBuf,
+    #[command(flatten)]
+    source: SourceArguments,
     /// Log in to each Jitsi deployment and enter a room nobody knows, as a phone would: account, trust, rooms, Jicofo,
     /// clock, bridge. Sends a signed `ping` to each hook. Takes some seconds; nobody hears anything.
     #[arg(long)]
@@ -23,11 +22,11 @@ pub struct CheckArguments {
 /// Judges a configuration. Exit code 64: it cannot be used; 1: it can, but something must be
 /// mended before phones get in.
 pub fn run(arguments: &CheckArguments) -> ExitCode {
-    let config = match load(&arguments.config) {
+    let config = match arguments.source.load() {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let file = arguments.config.display().to_string();
+    let file = arguments.source.name();
     let (trunks, listeners) = (config.trunks.len(), config.sip.listeners.len());
     let deployments = match config.jitsi.len() {
         0 => String::new(),
@@ -36,6 +35,11 @@ pub fn run(arguments: &CheckArguments) -> ExitCode {
     println!("{file}: good ({trunks} trunks, {listeners} listeners{deployments})");
     let mut found = doubts::doubts(&config, gateway_core::io::wall_clock().unix);
     found.extend(programs::doubts(&config));
+    if !config.notes.is_empty() {
+        // Their lines are of a file that nobody has seen.
+        found.iter_mut().for_each(|finding| finding.line = 0);
+        found.extend(config.notes.iter().cloned());
+    }
     show(&file, &found);
     if arguments.live {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -6,6 +6,7 @@ mod calls;
 mod check;
 mod demo;
 mod link;
+mod migrate;
 mod pin;
 mod run;
 mod setup;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, Config, EXIT_BAD_CONFIG, docgen};
+use crate::config::{self, Config, EXIT_BAD_CONFIG, Mistakes, docgen};
 use crate::metrics::docgen as docgen_metrics;
 
 /// A telephone call becomes a member of a conference room.
@@ -48,6 +49,8 @@ enum Command {
     Link(link::LinkArguments),
     /// List the live calls of a running gateway.
     Calls(calls::CallsArguments),
+    /// Take over the configuration of a Jigasi: write ours, and say what becomes of each key.
+    Migrate(migrate::MigrateArguments),
     /// Look at what the gateway works with, say what is missing, and make what can be made.
     #[command(subcommand)]
     Setup(setup::SetupCommand),
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Pin(command) => pin::run(command),
         Command::Link(arguments) => link::run(&arguments),
         Command::Calls(arguments) => calls::run(&arguments),
+        Command::Migrate(arguments) => migrate::run(&arguments),
         Command::Setup(command) => setup::run(&command),
         Command::Call(arguments) => call::run(&arguments),
     }
@@ -84,10 +88,13 @@ pub fn main() -> ExitCode {
 
 /// Reads a configuration, or says all its mistakes.
 fn load(path: &Path) -> Result<Config, ExitCode> {
-    config::load(path).map_err(|mistakes| {
-        eprint!("{mistakes}");
-        ExitCode::from(EXIT_BAD_CONFIG)
-    })
+    config::load(path).map_err(|mistakes| refused(&mistakes))
+}
+
+/// Says all mistakes.
+fn refused(mistakes: &Mistakes) -> ExitCode {
+    eprint!("{mistakes}");
+    ExitCode::from(EXIT_BAD_CONFIG)
 }
 
 fn metrics_page() -> ExitCode {

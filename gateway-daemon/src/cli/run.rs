@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,10 +9,12 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::demo::{self, Demo};
+use super::migrate::SourceArguments;
 use super::{failed, load};
 use crate::agi::Agi;
 use crate::api::Api;
 use crate::app::{App, Ended};
+use crate::check::Weight;
 use crate::compat::{Face, Openness, health_call};
 use crate::config::typed::Log;
 use crate::config::{Config, EXIT_BAD_CONFIG};
@@ -27,11 +28,10 @@ use crate::web::Web;
 /// Arguments of `weebee run`.
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// The configuration file.
-    #[arg(long, short, required_unless_present = "demo", conflicts_with = "demo")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    source: SourceArguments,
     /// Run on loopback with a configuration made for a first try, and say what to do next.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["config", "jigasi_env"])]
     demo: bool,
     #[command(flatten)]
     at: demo::DemoArguments,
@@ -43,14 +43,23 @@ pub fn run(arguments: &RunArguments) -> ExitCode {
         Ok(demo) => demo,
         Err(error) => return failed(error),
     };
-    let file = demo.as_ref().map(|demo| demo.config.clone()).or_else(|| arguments.config.clone());
-    let config = match load(&file.unwrap_or_default()) {
+    let config = match &demo {
+        Some(demo) => load(&demo.config),
+        None => arguments.source.load(),
+    };
+    let config = match config {
         Ok(config) => config,
         Err(code) => return code,
     };
     if let Err(error) = start_log(&config.log) {
         eprintln!("weebee: [log] filter {:?}: {error}; write \"info\"", config.log.filter);
         return ExitCode::from(EXIT_BAD_CONFIG);
+    }
+    for note in &config.notes {
+        match note.weight {
+            Weight::Good => tracing::info!("{}", note.text),
+            Weight::Warning | Weight::Wrong => tracing::warn!(line = note.line, "{}", note.text),
+        }
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

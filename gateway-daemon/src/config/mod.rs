@@ -31,6 +31,8 @@ pub mod values;
 use std::fmt;
 use std::path::Path;
 
+use crate::jigasi;
+
 pub use secrets::Secrets;
 pub use typed::Config;
 
@@ -90,8 +92,12 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-/// Reads and judges a configuration file.
+/// Reads and judges a configuration file: ours, or Jigasi's.
 pub fn load(path: &Path) -> Result<Config, Mistakes> {
+    if jigasi::is_properties(path) {
+        let source = jigasi::Source::Properties(path.to_path_buf(), None);
+        return jigasi::load(&source, &jigasi::translate::Here::new(None));
+    }
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
         let mut mistakes = Mistakes::new(&name);

@@ -32,6 +32,7 @@ use super::values::{
     advertised_ip, conference_addresses, count, language, listener, minutes, ports, room_name,
     showing, socket_address,
 };
+use crate::check::Finding;
 use crate::rocketchat::Origin;
 
 /// The whole configuration.
@@ -79,6 +80,8 @@ pub struct Config {
     pub audit: Audit,
     /// `[log]`.
     pub log: Log,
+    /// What became of another program's configuration that this one was made from.
+    pub notes: Vec<Finding>,
 }
 
 /// `[sip]`.
@@ -239,6 +242,7 @@ pub fn build(
         cdr: judge.cdr(raw.one("cdr")),
         audit: judge.audit(raw.one("audit")),
         log: log(raw.one("log")),
+        notes: Vec::new(),
     })
 }
 

@@ -96,7 +96,7 @@ fn configurations_of_the_guides_are_good() {
 }
 
 /// What stands behind `weebee ` in a line of its own or between backticks.
-fn commands(page: &str) -> Vec<String> {
+pub fn commands(page: &str) -> Vec<String> {
     let text = page_of(page);
     let mut found = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with('|')) {
@@ -112,13 +112,13 @@ fn commands(page: &str) -> Vec<String> {
     found
 }
 
-fn page_of(name: &str) -> String {
+pub fn page_of(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     fs::read_to_string(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// As a shell would, with double quotes alone.
-fn split(command: &str) -> Vec<String> {
+pub fn split(command: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (number, part) in command.split('"').enumerate() {
         match number % 2 {

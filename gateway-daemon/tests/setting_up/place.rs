@@ -99,6 +99,16 @@ impl Place {
         self.weebee(arguments.iter().chain(&["--config", "weebee.toml"]))
     }
 
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file.
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.0.join(name), text).expect("written");
+    }
+
     /// Writes the configuration.
     pub fn configure(&self, config: &str) {
         std::fs::write(self.0.join("weebee.toml"), config).expect("written");
