@@ -1,7 +1,7 @@
 //! Calls that people in a conference ask for: our seats in breweries, where Jicofo finds us, and what becomes of its dials.
 //!
 //! `gateway_core::jitsi::brewery` is the machine of one seat; [`desk`] decides by [`rules`], [`number`] and [`headers`] and
-//! follows each call; [`task`] carries both over XMPP and the gateway; [`rest`] adds and removes seats while it runs.
+//! follows each call; `task` carries both over XMPP and the gateway; [`rest`] adds and removes seats while it runs.
 
 pub mod desk;
 pub mod headers;
