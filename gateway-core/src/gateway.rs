@@ -389,7 +389,7 @@ impl Gateway {
             }
             Command::Drain => {
                 self.is_draining = true;
-                self.endpoint.drain();
+                self.endpoint.drain(now);
                 Ok(None)
             }
         };
@@ -415,6 +415,16 @@ impl Gateway {
             }
         }
         self.drain(now);
+    }
+
+    /// Whether calls can be expected to work on this trunk.
+    pub fn trunk_is_usable(&self, trunk: TrunkId) -> bool {
+        self.endpoint.trunk_is_usable(trunk)
+    }
+
+    /// Whether registrations are being taken back: for three seconds at most after [`Command::Drain`].
+    pub fn is_unregistering(&self) -> bool {
+        self.endpoint.is_unregistering()
     }
 
     /// The next output.

@@ -148,6 +148,7 @@ fn session() -> Box<RtpSession> {
         packet_time_ms: 20,
         direction: Direction::SendRecv,
         latching: Latching::Strict,
+        srtp: None,
     })
 }
 

@@ -19,7 +19,9 @@ use gateway_core::media::clip::{ClipLibrary, Language};
 use gateway_core::media::codec::CodecKind;
 use gateway_core::media::dtmf::Key;
 use gateway_core::media::ingress::Ingress;
-use gateway_core::rtp::session::{Direction, EventFormat, Latching, RtpSession};
+use gateway_core::rtp::session::{
+    Direction, EventFormat, Latching, MasterKey, RtpSession, SrtpKeys, SrtpProfile,
+};
 use gateway_core::shard::{Shard, ShardConfig};
 use slotmap::SlotMap;
 
@@ -49,7 +51,19 @@ fn session(n: usize, remote: SocketAddr) -> Box<RtpSession> {
         packet_time_ms: [20, 10, 30, 60][n],
         direction: Direction::SendRecv,
         latching: Latching::LearnOnce,
+        srtp: (n < 2).then(|| keys(n, remote)),
     })
+}
+
+/// SRTP on two of the calls, one suite of each kind; what the one end sends with the other receives with.
+fn keys(n: usize, remote: SocketAddr) -> SrtpKeys {
+    let profile = [SrtpProfile::AesCm128Sha1_80, SrtpProfile::AeadAes128Gcm][n];
+    let length = profile.key_bytes() + profile.salt_bytes();
+    let key = |byte| MasterKey::new(profile, &vec![byte; length]).expect("the length it wants");
+    match remote.ip() == address(1, n).ip() {
+        true => SrtpKeys { send: key(1), receive: key(2) },
+        false => SrtpKeys { send: key(2), receive: key(1) },
+    }
 }
 
 struct Stage {

@@ -5,35 +5,30 @@
 //! of their own; nothing here waits for a disk.
 
 mod drain;
+mod settings;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use gateway_core::base::ids::{CallKey, TrunkId};
-use gateway_core::gateway::{BrowserSettings, Command, Event, GatewayConfig};
+use gateway_core::gateway::{Command, Event};
 use gateway_core::io::signalling::{self, GatewayHandle, Running};
 use gateway_core::io::{os_rng, wall_clock};
-use gateway_core::leg::backend::Backend;
-use gateway_core::leg::browser::signal::LineKind;
 use gateway_core::leg::end_reason::EndReason;
-use gateway_core::leg::jitsi::signal::JitsiBackend;
-use gateway_core::leg::jitsi::signal::bridge::{BridgeSessions, TransportKind};
 use gateway_core::media::clip::ClipLibrary;
-use gateway_core::sip::endpoint::{EndpointConfig, InviteFacts};
-use gateway_core::webrtc::Setup;
+use gateway_core::sip::endpoint::InviteFacts;
 use tokio::sync::{Notify, mpsc, watch};
 
 pub use self::drain::Ended;
 use self::drain::{Drain, Step};
+use self::settings::{core_config, outside};
 use crate::agi;
 use crate::brewery::{self, Breweries};
 use crate::cdr::{self, CdrCounters, CdrWriter};
 use crate::compat::Tally;
 use crate::compat::health_call::Pulse;
 use crate::config::Config;
-use crate::config::browser::Browser;
-use crate::config::jitsi::Jitsi;
 use crate::health::{Area, Health, Problem};
 use crate::hooks::Hooks;
 use crate::hooks::route::{self, Decision};
@@ -50,6 +45,7 @@ use crate::privacy::Shower;
 use crate::rocketchat::service;
 use crate::rocketchat::task::Status;
 use crate::seen::Seen;
+use crate::trunks;
 use crate::web::guests::{self, Guests};
 
 /// Why the gateway does not start: sentences with remedies.
@@ -137,17 +133,14 @@ impl Shared {
     pub fn health(&self, draining: bool, stopped: bool) -> Health {
         let (pins, cdr) = self.troubles();
         let state = self.state();
-        let down = state.stats.trunks_down().map(|trunk| {
-            let name = self.trunk(trunk);
-            format!("trunk {name:?} does not answer OPTIONS; check that its peer runs and knows us")
-        });
+        let trunks = state.stats.trunks.troubles(|trunk| self.trunk(trunk));
         let chats = self.rocketchat.iter().filter_map(|status| status.seen().trouble);
         let audit = self.pins.journal().trouble();
         let hooks = self.hooks.iter().flat_map(|hooks| hooks.troubles());
         let calls = self.pulse.trouble(Instant::now());
         let of = |area: Area| move |text: String| Problem::new(area, text);
         let problems = pins.map(of(Area::Registry)).into_iter();
-        let problems = problems.chain(down.map(of(Area::Trunk))).chain(calls.map(of(Area::Calls)));
+        let problems = problems.chain(trunks).chain(calls.map(of(Area::Calls)));
         let problems = problems.chain(self.breweries.problems());
         let aside = cdr.into_iter().chain(audit).chain(chats).chain(hooks).map(of(Area::Aside));
         Health { stopped, draining, problems: problems.chain(aside).collect() }
@@ -200,9 +193,8 @@ impl App {
         let hooks = hooks.map(|it| Hooks::start(it, key.clone(), rng.fork("hooks")));
         let hooks = hooks.transpose().map_err(CannotStart)?.map(Arc::new);
         let clips = clips(config)?;
-        let sites = config.jitsi.iter().map(|jitsi| jitsi.site.clone()).collect();
         let rng_of_breweries = rng.fork("breweries");
-        let running = signalling::start_with_sites(core_config(config, clips), sites, rng)
+        let running = signalling::start_with(core_config(config, clips), outside(config), rng)
             .map_err(|error| CannotStart(error.to_string()))?;
         let (handle, seen) = (running.handle.clone(), Seen::new(running.handle.clone()));
         let breweries = brewery::start(config, handle, seen.clone(), &rng_of_breweries);
@@ -491,13 +483,12 @@ impl App {
             Event::CallAnswered(call) => tracing::info!(%call, "answered"),
             Event::CallJoined(call, _) => tracing::info!(%call, "joined"),
             Event::CallLeft(call, _) => tracing::info!(%call, "moves to another room"),
-            Event::TrunkState(trunk, round_trip) => {
-                self.shared.state().stats.trunk_state(*trunk, *round_trip);
-                let trunk = self.trunk(*trunk);
-                match round_trip {
-                    Some(time) => tracing::info!(trunk, ms = time.as_millis(), "trunk is up"),
-                    None => tracing::warn!(trunk, "trunk does not answer OPTIONS"),
-                }
+            Event::TrunkState(trunk, _)
+            | Event::TrunkRegistered(trunk, _)
+            | Event::TrunkName(trunk, _)
+            | Event::TrunkUsable(trunk, _) => {
+                self.shared.state().stats.trunks.note(event);
+                trunks::log(self.trunk(*trunk), event);
             }
             Event::BrowserAnswered { answer: Err(reason), .. } => {
                 tracing::info!(reason = reason.row().label, "browser refused");
@@ -564,51 +555,6 @@ fn clips(config: &Config) -> Result<Arc<ClipLibrary>, CannotStart> {
     Ok(library)
 }
 
-/// The core's settings.
-fn core_config(config: &Config, clips: Arc<ClipLibrary>) -> GatewayConfig {
-    let sip = &config.sip;
-    GatewayConfig {
-        endpoint: EndpointConfig {
-            listeners: sip.listeners.clone(),
-            trunks: config.trunks.iter().map(|trunk| trunk.sip.clone()).collect(),
-            unknown: sip.unknown,
-            user_agent: sip.user_agent.clone(),
-            calls_max: sip.calls_max,
-            retry_after: sip.retry_after,
-            t1: T1,
-        },
-        sdp: config.trunks.iter().map(|trunk| trunk.sdp.clone()).collect(),
-        manners: config.trunks.iter().map(|trunk| trunk.door.manners).collect(),
-        rtp_ports: config.rtp.ports,
-        port_rest: PORT_REST,
-        shards: 1,
-        media_timeout: config.rtp.timeout,
-        call_length_max: sip.call_length_max,
-        clips,
-        conference: config.rtp.conference,
-        browsers: config.browser.as_ref().map(browsers).unwrap_or_default(),
-        backends: config.jitsi.iter().map(backend).collect(),
-    }
-}
-
-fn browsers(browser: &Browser) -> BrowserSettings {
-    let Browser { addresses, browsers_max, .. } = *browser;
-    BrowserSettings { browsers_max, addresses, line: LineKind::Dtls }
-}
-
-/// The backend of a Jitsi deployment.
-fn backend(jitsi: &Jitsi) -> (String, Box<dyn Backend>) {
-    let (now, wall) = (Instant::now(), wall_clock());
-    let kind = TransportKind::Dtls { setup: Setup::Passive };
-    let sessions = Box::new(BridgeSessions::new(kind, now, wall));
-    let backend = JitsiBackend::new(jitsi.settings.clone(), sessions, now, wall);
-    (jitsi.name.clone(), Box::new(backend))
-}
-
-/// Round-trip estimate of RFC 3261 §17.1.1.1. Nobody who runs a trunk needs another.
-const T1: Duration = Duration::from_millis(500);
-/// A freed RTP port rests: late packets of the old call must not sound in a new one.
-const PORT_REST: Duration = Duration::from_secs(10);
 /// Events looked at together.
 const EVENTS_PER_TURN: usize = 256;
 /// Answers of the registry on their way to the dialogue: as many as questions may wait.

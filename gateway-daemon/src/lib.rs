@@ -29,6 +29,7 @@ pub mod privacy;
 pub mod rest;
 pub mod rocketchat;
 pub mod seen;
+pub mod trunks;
 pub mod wall;
 pub mod web;
 

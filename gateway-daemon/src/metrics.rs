@@ -20,6 +20,7 @@ use crate::journal::LineCounters;
 use crate::pin::events::PinCounts;
 use crate::rocketchat::desk::DeskCounters;
 use crate::rocketchat::task::Seen;
+use crate::trunks::Trunks;
 
 /// A metric of the daemon.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +81,24 @@ pub const OWN: &[MetricDecl] = &[
     ),
     own("trunk_round_trip_seconds", "gauge", "trunk", "Round trip of the last OPTIONS."),
     own(
+        "trunk_registered",
+        "gauge",
+        "trunk",
+        "1 if the trunk's registrar knows us. Only trunks with register.",
+    ),
+    own(
+        "trunk_resolved",
+        "gauge",
+        "trunk",
+        "1 if the name of the trunk's peer can be resolved. Only trunks whose peer is a name.",
+    ),
+    own(
+        "trunk_usable",
+        "gauge",
+        "trunk",
+        "1 if calls can be expected to work: registered, found and not silent, as far as asked for.",
+    ),
+    own(
         "pins_refused_by_reason_total",
         "counter",
         "trunk,reason",
@@ -128,7 +147,8 @@ pub const OWN: &[MetricDecl] = &[
 #[derive(Debug)]
 pub struct Stats {
     ended: BTreeMap<(&'static str, &'static str), u64>,
-    trunks: BTreeMap<TrunkId, Option<Duration>>,
+    /// What is known of the trunks.
+    pub trunks: Trunks,
     length: Histogram,
     setup: Histogram,
     mos: Histogram,
@@ -138,7 +158,7 @@ impl Default for Stats {
     fn default() -> Self {
         Self {
             ended: BTreeMap::new(),
-            trunks: BTreeMap::new(),
+            trunks: Trunks::default(),
             length: Histogram::new(&[
                 10.0, 60.0, 300.0, 900.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0,
             ]),
@@ -162,16 +182,6 @@ impl Stats {
         if let Some(mos) = record.report.mos_centi {
             self.mos.add(f64::from(mos) / 100.0);
         }
-    }
-
-    /// A trunk answers OPTIONS, or no longer.
-    pub fn trunk_state(&mut self, trunk: TrunkId, round_trip: Option<Duration>) {
-        self.trunks.insert(trunk, round_trip);
-    }
-
-    /// Trunks that do not answer OPTIONS.
-    pub fn trunks_down(&self) -> impl Iterator<Item = TrunkId> + '_ {
-        self.trunks.iter().filter(|(_, up)| up.is_none()).map(|(trunk, _)| *trunk)
     }
 }
 
@@ -292,15 +302,31 @@ fn own_values(page: &mut Page, name: &str, sample: &Sample<'_>) {
         "call_setup_seconds" => page.histogram(name, &sample.stats.setup),
         "call_mos" => page.histogram(name, &sample.stats.mos),
         "trunk_up" => {
-            for (id, up) in &sample.stats.trunks {
-                page.value(name, &[("trunk", trunk(id))], flag(up.is_some()));
+            for (id, up) in sample.stats.trunks.round_trips() {
+                page.value(name, &[("trunk", trunk(&id))], flag(up.is_some()));
             }
         }
         "trunk_round_trip_seconds" => {
-            for (id, up) in &sample.stats.trunks {
+            for (id, up) in sample.stats.trunks.round_trips() {
                 if let Some(round_trip) = up {
-                    page.value(name, &[("trunk", trunk(id))], round_trip.as_secs_f64());
+                    page.value(name, &[("trunk", trunk(&id))], round_trip.as_secs_f64());
                 }
+            }
+        }
+        "trunk_registered" => {
+            for (id, is_registered) in sample.stats.trunks.registered() {
+                page.value(name, &[("trunk", trunk(&id))], flag(is_registered));
+            }
+        }
+        "trunk_resolved" => {
+            for (id, is_resolved) in sample.stats.trunks.resolved() {
+                page.value(name, &[("trunk", trunk(&id))], flag(is_resolved));
+            }
+        }
+        "trunk_usable" => {
+            for id in (0u16..).map(TrunkId).take(sample.trunks.len()) {
+                let is_usable = sample.stats.trunks.is_usable(id);
+                page.value(name, &[("trunk", trunk(&id))], flag(is_usable));
             }
         }
         "cdr_up" => page.value(name, &[], flag(sample.cdr_up)),

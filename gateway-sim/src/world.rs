@@ -433,7 +433,11 @@ fn headline(event: &Event) -> Option<String> {
             format!("{} ended: {} {:?}", record.call, record.reason.row().label, record.status)
         }
         // Browsers have no place in this world yet.
-        Event::TrunkState(..) | Event::BrowserAnswered { .. } => return None,
+        Event::TrunkState(..)
+        | Event::TrunkRegistered(..)
+        | Event::TrunkName(..)
+        | Event::TrunkUsable(..)
+        | Event::BrowserAnswered { .. } => return None,
     })
 }
 

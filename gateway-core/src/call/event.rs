@@ -12,6 +12,8 @@ use crate::leg::end_reason::EndReason;
 use crate::media::clip::Language;
 use crate::media::clip::prompt::PromptId;
 use crate::sip::endpoint::InviteFacts;
+use crate::sip::reach::NameState;
+use crate::sip::registration::RegistrationState;
 
 /// What the core tells or asks its owner.
 #[derive(Debug)]
@@ -59,6 +61,12 @@ pub enum Event {
     HandRaised(CallKey, bool),
     /// A trunk went up (with its round trip) or down.
     TrunkState(TrunkId, Option<Duration>),
+    /// Our registration at a trunk's peer stands otherwise than before.
+    TrunkRegistered(TrunkId, RegistrationState),
+    /// The name of a trunk's peer has an address again, or no longer.
+    TrunkName(TrunkId, NameState),
+    /// Calls can be expected to work on a trunk, or no longer. Trunks not heard of are usable.
+    TrunkUsable(TrunkId, bool),
     /// The call is over: the only event of its end.
     CallEnded(Box<CallRecord>),
 }

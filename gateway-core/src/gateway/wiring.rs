@@ -49,6 +49,15 @@ impl Gateway {
             UaEvent::TrunkState { trunk, up } => {
                 self.outputs.push_back(Output::Event(Event::TrunkState(trunk, up)));
             }
+            UaEvent::Registration { trunk, state } => {
+                self.outputs.push_back(Output::Event(Event::TrunkRegistered(trunk, state)));
+            }
+            UaEvent::TrunkName { trunk, state } => {
+                self.outputs.push_back(Output::Event(Event::TrunkName(trunk, state)));
+            }
+            UaEvent::TrunkUsable { trunk, usable } => {
+                self.outputs.push_back(Output::Event(Event::TrunkUsable(trunk, usable)));
+            }
             event => {
                 let dialog = dialog_of(&event);
                 let over = matches!(event, UaEvent::Ended { .. });
@@ -296,6 +305,9 @@ fn dialog_of(event: &UaEvent) -> Option<DialogKey> {
         | UaEvent::Info { dialog, .. }
         | UaEvent::InfoAnswered { dialog, .. }
         | UaEvent::Ended { dialog, .. } => Some(*dialog),
-        UaEvent::TrunkState { .. } => None,
+        UaEvent::TrunkState { .. }
+        | UaEvent::Registration { .. }
+        | UaEvent::TrunkName { .. }
+        | UaEvent::TrunkUsable { .. } => None,
     }
 }

@@ -4,9 +4,11 @@
 mod bind;
 mod driver;
 mod mailbox;
+mod names;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +19,10 @@ use tokio::sync::{mpsc, oneshot};
 use self::bind::Bound;
 use self::driver::{Driver, UdpListener};
 use self::mailbox::Mailbox;
+use self::names::Names;
 use self::streams::Streams;
+use self::tls::TlsSides;
+pub use self::tls::{SipTls, TrunkTls};
 use crate::base::ids::{CallKey, ListenerId, ShardId};
 use crate::base::rng::Rng;
 use crate::gateway::snapshot::GatewaySnapshot;
@@ -52,11 +57,31 @@ pub fn start(config: GatewayConfig, rng: Rng) -> Result<Running, StartError> {
 
 /// As [`start`], with the XMPP servers that backends may open streams to; a `SiteId` is a position among them.
 pub fn start_with_sites(
-    mut config: GatewayConfig,
+    config: GatewayConfig,
     sites: Vec<XmppSite>,
     rng: Rng,
 ) -> Result<Running, StartError> {
+    start_with(config, Outside { sites, ..Outside::default() }, rng)
+}
+
+/// What io needs of the world beside the gateway's own settings.
+#[derive(Clone, Debug, Default)]
+pub struct Outside {
+    /// XMPP servers that backends may open streams to; a `SiteId` is a position among them.
+    pub sites: Vec<XmppSite>,
+    /// SIP under TLS.
+    pub tls: SipTls,
+}
+
+/// As [`start`], with all that io may need.
+pub fn start_with(
+    mut config: GatewayConfig,
+    outside: Outside,
+    rng: Rng,
+) -> Result<Running, StartError> {
+    let Outside { sites, tls } = outside;
     let (mut bound, mut listeners, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+    let tls = TlsSides::new(&tls, &config.endpoint, &mut problems);
     for (index, listener) in config.endpoint.listeners.iter_mut().enumerate() {
         match bind::bind(listener) {
             Ok((socket, address)) => {
@@ -85,7 +110,7 @@ pub fn start_with_sites(
             Err(error) => return drop(started.send(Err(error))),
         };
         runtime.block_on(async move {
-            match build(config, rng, bound, xmpp, requests_in, events_out) {
+            match build(config, rng, bound, (xmpp, tls), requests_in, events_out) {
                 Ok(driver) => {
                     let _ = started.send(Ok(()));
                     driver.run().await;
@@ -93,6 +118,8 @@ pub fn start_with_sites(
                 Err(error) => drop(started.send(Err(error))),
             }
         });
+        // A look-up of a name may hang in the operating system: nobody waits for it.
+        runtime.shutdown_background();
     };
     let thread = thread::Builder::new().name("signalling".into()).spawn(run);
     let thread = thread.map_err(|error| not_started(&error))?;
@@ -114,7 +141,7 @@ fn build(
     config: GatewayConfig,
     rng: Rng,
     bound: Vec<(ListenerId, Bound)>,
-    (xmpp, xmpp_told): (XmppStreams, ToldReceiver),
+    ((xmpp, xmpp_told), tls): ((XmppStreams, ToldReceiver), TlsSides),
     requests: mpsc::Receiver<Request>,
     events: mpsc::Sender<Event>,
 ) -> io::Result<Driver> {
@@ -123,7 +150,7 @@ fn build(
         let config = MediaThreadConfig { shard: ShardId(shard), size: ShardConfig::default() };
         media.push(MediaHandle::spawn(config)?);
     }
-    let (streams, stream_events) = Streams::new();
+    let (streams, stream_events) = Streams::new(tls);
     let mut udp = Vec::new();
     for (listener, socket) in bound {
         match socket {
@@ -135,8 +162,10 @@ fn build(
             Bound::Tcp(socket) => {
                 streams.listen(listener, tokio::net::TcpListener::from_std(socket)?);
             }
+            Bound::Nothing => {}
         }
     }
+    let (names, names_told) = Names::watch(&config.endpoint.trunks);
     let now = super::now();
     let mut gateway = Gateway::new(config, now, rng);
     gateway.handle_input(now, Input::WallClock(super::wall_clock()));
@@ -148,6 +177,8 @@ fn build(
         udp,
         streams,
         stream_events,
+        names,
+        names_told,
         xmpp,
         xmpp_told,
         requests,

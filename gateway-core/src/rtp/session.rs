@@ -1,10 +1,12 @@
 //! What signalling negotiated for one RTP session, as the media half needs it.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use arrayvec::ArrayVec;
 
 use crate::media::codec::CodecKind;
+pub use crate::rtp::srtp::SrtpProfile;
 
 /// One negotiated audio session (RFC 3264), seen from us.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +35,58 @@ pub struct RtpSession {
     pub direction: Direction,
     /// Source rule for incoming packets.
     pub latching: Latching,
+    /// Keys of SRTP, both directions. `None`: plain RTP.
+    pub srtp: Option<SrtpKeys>,
 }
+
+/// Keys that signalling exchanged (RFC 4568): each side chose that of what it sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SrtpKeys {
+    /// Ours.
+    pub send: MasterKey,
+    /// Theirs.
+    pub receive: MasterKey,
+}
+
+/// A master key and its salt. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MasterKey {
+    profile: SrtpProfile,
+    bytes: ArrayVec<u8, MASTER_BYTES_MAX>,
+}
+
+impl MasterKey {
+    /// From key and salt in one piece. `None`: not as long as the profile wants.
+    pub fn new(profile: SrtpProfile, bytes: &[u8]) -> Option<Self> {
+        let fits = bytes.len() == profile.key_bytes() + profile.salt_bytes();
+        let bytes = ArrayVec::try_from(bytes).ok().filter(|_| fits)?;
+        Some(Self { profile, bytes })
+    }
+
+    /// How packets are protected with it.
+    pub fn profile(&self) -> SrtpProfile {
+        self.profile
+    }
+
+    /// Key and salt in one piece, as SDP carries them.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Key and salt.
+    pub fn parts(&self) -> (&[u8], &[u8]) {
+        self.bytes.split_at(self.profile.key_bytes().min(self.bytes.len()))
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "MasterKey({}, ***)", self.profile.name())
+    }
+}
+
+/// A key of 32 bytes and a salt of 14.
+const MASTER_BYTES_MAX: usize = 46;
 
 /// A telephone-event payload type with its clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

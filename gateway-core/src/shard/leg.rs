@@ -9,7 +9,7 @@ use crate::leg::browser::line::{self, BrowserLine};
 use crate::leg::media::{
     ConferenceCommand, ConferenceMedia, FromMedia, MediaOutputs, SocketKind, Transmit,
 };
-use crate::leg::trunk::media::{AudioPath, TrunkMedia};
+use crate::leg::trunk::media::{AudioPath, Plain, TrunkMedia};
 use crate::media::ingress::Ingress;
 use crate::rtp::session::RtpSession;
 
@@ -44,7 +44,7 @@ impl Leg {
         now: Instant,
         socket: SocketKind,
         from: SocketAddr,
-        bytes: &[u8],
+        (bytes, room): (&[u8], &mut Plain),
         ingress: Option<&mut Ingress>,
         outputs: &mut MediaOutputs,
     ) {
@@ -56,7 +56,9 @@ impl Leg {
             return;
         }
         let speech = match &mut self.line {
-            None => trunk.handle_packet(now, socket, from, bytes, outputs),
+            None => trunk
+                .open(bytes, room)
+                .and_then(|bytes| trunk.handle_packet(now, socket, from, bytes, outputs)),
             Some(line) => line
                 .receive(now, from, bytes)
                 .and_then(|bytes| trunk.handle_packet(now, socket, line::PEER, bytes, outputs)),

@@ -20,11 +20,12 @@ use slotmap::SecondaryMap;
 
 use self::leg::Leg;
 use crate::base::ids::{CallKey, RoomKey};
+use crate::base::limits::RTP_DATAGRAM_BYTES_MAX;
 use crate::base::time::{Tick, WallClock, Why};
 use crate::leg::browser::line::BrowserLine;
 use crate::leg::counters::ConferenceCounters;
 use crate::leg::media::{ConferenceMedia, FromMedia, MediaOutputs, SocketKind, Transmit};
-use crate::leg::trunk::media::{MediaCounters, TrunkMedia};
+use crate::leg::trunk::media::{MediaCounters, Plain, TrunkMedia};
 use crate::media::ingress::Ingress;
 
 /// Size of a shard: everything is allocated for it at the start.
@@ -73,6 +74,8 @@ pub struct Shard {
     wall: (Instant, WallClock),
     counters: ShardCounters,
     /// Of legs that are gone.
+    /// Where packets of SRTP trunks are decrypted.
+    decrypted: Box<Plain>,
     past: MediaCounters,
     past_conferences: ConferenceCounters,
 }
@@ -107,6 +110,7 @@ impl Shard {
             next_tick: now,
             wall: (now, WallClock::default()),
             counters: ShardCounters::default(),
+            decrypted: Box::new([0; RTP_DATAGRAM_BYTES_MAX]),
             past: MediaCounters::default(),
             past_conferences: ConferenceCounters::default(),
         }
@@ -123,9 +127,9 @@ impl Shard {
     ) {
         let Some(leg) = self.legs.get_mut(call).filter(|leg| !leg.failed) else { return };
         let ingress = room_of(&mut self.rooms, leg.room());
-        let outputs = &mut self.outputs;
+        let (outputs, decrypted) = (&mut self.outputs, &mut self.decrypted);
         let done = guarded(|| {
-            leg.handle_packet(now, socket, from, bytes, ingress, outputs);
+            leg.handle_packet(now, socket, from, (bytes, decrypted), ingress, outputs);
         });
         self.after(call, done);
     }

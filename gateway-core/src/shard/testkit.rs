@@ -308,6 +308,7 @@ fn session(codec: CodecKind) -> Box<RtpSession> {
         packet_time_ms: 20,
         direction: Direction::SendRecv,
         latching: Latching::LearnOnce,
+        srtp: None,
     })
 }
 

@@ -5,7 +5,7 @@
 //! get nothing and cost nothing but a counter, and with [`UnknownSource::Challenge`] one entry of a capped table.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::endpoint::EndpointCounters;
@@ -29,6 +29,8 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Gate {
     blocks: Vec<(Cidr, TrunkId)>,
+    /// Addresses that the names of peers have, and those they had before.
+    learned: BTreeMap<TrunkId, [Vec<IpAddr>; 2]>,
     unknown: UnknownSource,
     sources: BTreeMap<IpAddr, Bucket>,
     /// Sources by the time they were last heard: the oldest makes room.
@@ -57,6 +59,7 @@ impl Gate {
         }
         Self {
             blocks,
+            learned: BTreeMap::new(),
             unknown,
             sources: BTreeMap::new(),
             heard: BTreeSet::new(),
@@ -64,9 +67,34 @@ impl Gate {
         }
     }
 
-    /// The first trunk that `address` is a source of.
+    /// The name of a trunk's peer has these addresses now: they are sources of it, and so are those it had before, so that
+    /// calls go on when a name moves.
+    pub fn learn(&mut self, trunk: TrunkId, addresses: &[SocketAddr]) {
+        let mut now: Vec<IpAddr> = addresses.iter().map(|it| it.ip().to_canonical()).collect();
+        now.sort_unstable();
+        now.dedup();
+        let [current, before] = self.learned.entry(trunk).or_default();
+        if *current != now {
+            *before = std::mem::replace(current, now);
+        }
+    }
+
+    /// Whether `address` is a source of this trunk, perhaps beside others.
+    pub fn is_source(&self, trunk: TrunkId, address: IpAddr) -> bool {
+        let plain = address.to_canonical();
+        let mut learned = self.learned.get(&trunk).into_iter().flatten().flatten();
+        self.blocks.iter().any(|(cidr, id)| *id == trunk && cidr.contains(address))
+            || learned.any(|it| *it == plain)
+    }
+
+    /// The first trunk that `address` is a source of; by configuration before by name.
     pub fn trunk_of(&self, address: IpAddr) -> Option<TrunkId> {
-        self.blocks.iter().find(|(cidr, _)| cidr.contains(address)).map(|(_, id)| *id)
+        let configured = self.blocks.iter().find(|(cidr, _)| cidr.contains(address));
+        configured.map(|(_, id)| *id).or_else(|| {
+            let address = address.to_canonical();
+            let has = |all: &[Vec<IpAddr>; 2]| all.iter().flatten().any(|it| *it == address);
+            self.learned.iter().find(|(_, all)| has(all)).map(|(id, _)| *id)
+        })
     }
 
     /// Judges a datagram by its source and its first bytes.

@@ -8,6 +8,8 @@ mod gate;
 pub mod offer_answer;
 mod outbox;
 mod qualify;
+pub mod reach;
+pub mod registration;
 mod reliable;
 pub mod sdp;
 mod session_timer;

@@ -48,6 +48,11 @@ impl Qualified {
         self.asked.is_none()
     }
 
+    /// Asks again at `at`, if not sooner.
+    pub fn hurry(&mut self, at: Instant) {
+        self.next = self.next.min(at);
+    }
+
     /// OPTIONS was sent.
     pub fn asked(&mut self, now: Instant, transaction: Option<TransactionId>) {
         self.asked = transaction.map(|id| (id, now));

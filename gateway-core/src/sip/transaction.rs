@@ -32,6 +32,8 @@ pub enum Owner {
     Dialog(DialogKey),
     /// The state of a trunk (OPTIONS of ours).
     Qualify(TrunkId),
+    /// The registration of a trunk.
+    Registration(TrunkId),
     /// Nobody: a farewell whose answer changes nothing.
     Nobody,
 }

@@ -1,8 +1,10 @@
 //! Trunks and listeners as configuration: who may call, from where, with which secrets.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::wire::text::escaped_user;
 use crate::base::pii::Pii;
 
 /// An address block, for example `192.0.2.0/24` or `2001:db8::/32`.
@@ -55,13 +57,14 @@ impl std::str::FromStr for Cidr {
 pub struct BadCidr;
 
 /// Transport of a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum SipTransport {
     /// Datagrams.
+    #[default]
     Udp,
     /// Streams.
     Tcp,
-    /// Streams under TLS: the seam is here, the driver follows.
+    /// Streams under TLS.
     Tls,
 }
 
@@ -72,6 +75,9 @@ pub struct ListenerConfig {
     pub bind: SocketAddr,
     /// Transport.
     pub transport: SipTransport,
+    /// Connections are accepted. False: only ours use it, for trunks reached by a stream where nothing listens; `bind` names
+    /// the address family and what Via says.
+    pub accepts: bool,
     /// Address written into Via, Contact (behind NAT); `bind` if none.
     pub advertised: Option<SocketAddr>,
     /// Address written into SDP; the IP of `advertised` or `bind` if none.
@@ -91,14 +97,21 @@ pub struct TrunkConfig {
     pub require_both: bool,
     /// Digest realm.
     pub realm: String,
-    /// Where we send our own INVITE and OPTIONS, if we call it.
+    /// Where we send our own requests, if we call it and this is an address.
     pub peer: Option<SocketAddr>,
+    /// Where we send our own requests, if that is a host name: io tells its addresses.
+    pub peer_name: Option<PeerName>,
     /// Transport towards `peer`.
     pub transport: SipTransport,
     /// Credentials for the peer's challenges (outbound).
     pub credentials: Option<DigestUser>,
+    /// Our account at its registrar (RFC 3261 §10); none: it knows us without. `credentials` prove it.
+    pub account: Option<Account>,
     /// Send OPTIONS this often and keep an up/down state; none: do not.
     pub qualify_every: Option<Duration>,
+    /// Send an empty line this often, so that address translators keep the way open; none: do not. (Connections get one
+    /// each minute anyway.)
+    pub keep_alive_every: Option<Duration>,
     /// Session timer we ask for (RFC 4028), at least 90 s; none: only what the peer asks.
     pub session_expires: Option<Duration>,
     /// Send 18x reliably when the peer supports 100rel (RFC 3262).
@@ -111,6 +124,92 @@ pub struct TrunkConfig {
     pub takes_json: bool,
     /// Names of headers that routing wants beside those it always gets.
     pub headers: Vec<String>,
+}
+
+impl Default for TrunkConfig {
+    /// A trunk that nobody can use: no sources, users or peer.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            sources: Vec::new(),
+            users: Vec::new(),
+            require_both: false,
+            realm: "weebee".to_owned(),
+            peer: None,
+            peer_name: None,
+            transport: SipTransport::Udp,
+            credentials: None,
+            account: None,
+            qualify_every: None,
+            keep_alive_every: None,
+            session_expires: None,
+            reliable_provisional: false,
+            calls_max: 1_000,
+            trusted: false,
+            takes_json: false,
+            headers: Vec::new(),
+        }
+    }
+}
+
+impl TrunkConfig {
+    /// Whether we can send requests there: it has a peer, by address or by name.
+    pub fn has_peer(&self) -> bool {
+        self.peer.is_some() || self.peer_name.is_some()
+    }
+
+    /// The host that stands behind numbers on this trunk (`sip:NUMBER@host`): the account's domain, the peer's name or its
+    /// address. Requests go to the peer whatever stands there.
+    pub fn host(&self) -> Option<String> {
+        let account = self.account.as_ref().map(|account| account.domain.clone());
+        let name = || self.peer_name.as_ref().map(ToString::to_string);
+        let address = || self.peer.as_ref().map(ToString::to_string);
+        account.or_else(name).or_else(address)
+    }
+}
+
+/// A host name with the port of its service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerName {
+    /// Host name.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// The port is the usual one of its transport and need not be shown.
+    pub is_usual_port: bool,
+}
+
+impl fmt::Display for PeerName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.is_usual_port {
+            true => formatter.write_str(&self.host),
+            false => write!(formatter, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// An account at a registrar: one registration for the whole trunk.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// User part of our address there.
+    pub user: String,
+    /// Domain of our address there, with `:port` if it needs one; the Request-URI of REGISTER.
+    pub domain: String,
+    /// How long a registration should last; the registrar decides.
+    pub expires: Duration,
+    /// Register again this often though it lasts longer (keep-alive); none: as late as is safe.
+    pub refresh_every: Option<Duration>,
+    /// Write the address that the registrar sees us at into Contact (NAT, or connections without a listener).
+    pub learned_contact: bool,
+    /// Ask for what is registered and change nothing (`weebee check --live`).
+    pub only_asks: bool,
+}
+
+impl Account {
+    /// Our address there, as From and To carry it.
+    pub fn address(&self) -> String {
+        format!("<sip:{}@{}>", escaped_user(&self.user), self.domain)
+    }
 }
 
 /// A digest user (RFC 7616, RFC 8760).

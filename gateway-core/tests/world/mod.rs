@@ -90,19 +90,10 @@ fn trunk() -> TrunkConfig {
     TrunkConfig {
         name: "pbx".into(),
         sources: vec!["198.51.100.0/24".parse().expect("a block")],
-        users: Vec::new(),
-        require_both: false,
-        realm: "weebee".into(),
         peer: Some("198.51.100.7:5060".parse().expect("an address")),
-        transport: SipTransport::Udp,
-        credentials: None,
-        qualify_every: None,
-        session_expires: None,
-        reliable_provisional: false,
         calls_max: 100,
         trusted: true,
-        takes_json: false,
-        headers: Vec::new(),
+        ..TrunkConfig::default()
     }
 }
 
@@ -112,6 +103,7 @@ fn config() -> GatewayConfig {
             listeners: vec![ListenerConfig {
                 bind: OURS.parse().expect("an address"),
                 transport: SipTransport::Udp,
+                accepts: true,
                 advertised: None,
                 advertised_media: None,
             }],

@@ -104,7 +104,7 @@ impl Breweries {
                 let was_answered = record.answered.is_some();
                 Heard::Ended(record.call, record.reason, record.status, was_answered)
             }
-            Event::TrunkState(trunk, round_trip) => Heard::Trunk(*trunk, round_trip.is_some()),
+            Event::TrunkUsable(trunk, is_usable) => Heard::Trunk(*trunk, *is_usable),
             _ => return,
         };
         // Full: the task looks at the calls that are there every second, too.

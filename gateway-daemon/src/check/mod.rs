@@ -9,6 +9,7 @@ mod guest;
 pub mod live;
 pub mod programs;
 pub mod rocketchat;
+pub mod trunks;
 
 use std::fmt;
 

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::failed;
 use super::migrate::SourceArguments;
-use crate::check::{Finding, Weight, doubts, live, programs};
+use crate::check::{Finding, Weight, doubts, live, programs, trunks};
 
 /// Arguments of `weebee check`.
 #[derive(Debug, Args)]
@@ -14,7 +14,8 @@ pub struct CheckArguments {
     #[command(flatten)]
     source: SourceArguments,
     /// Log in to each Jitsi deployment and enter a room nobody knows, as a phone would: account, trust, rooms, Jicofo,
-    /// clock, bridge. Sends a signed `ping` to each hook. Takes some seconds; nobody hears anything.
+    /// clock, bridge. Asks registrars for our accounts, sends a signed `ping` to each hook. Takes some seconds; nobody hears
+    /// anything.
     #[arg(long)]
     live: bool,
 }
@@ -27,14 +28,15 @@ pub fn run(arguments: &CheckArguments) -> ExitCode {
         Err(code) => return code,
     };
     let file = arguments.source.name();
-    let (trunks, listeners) = (config.trunks.len(), config.sip.listeners.len());
+    let (count, listeners) = (config.trunks.len(), config.sip.listeners.len());
     let deployments = match config.jitsi.len() {
         0 => String::new(),
         count => format!(", {count} Jitsi"),
     };
-    println!("{file}: good ({trunks} trunks, {listeners} listeners{deployments})");
+    println!("{file}: good ({count} trunks, {listeners} listeners{deployments})");
     let mut found = doubts::doubts(&config, gateway_core::io::wall_clock().unix);
     found.extend(programs::doubts(&config));
+    found.extend(trunks::doubts(&config));
     if !config.notes.is_empty() {
         // Their lines are of a file that nobody has seen.
         found.iter_mut().for_each(|finding| finding.line = 0);
@@ -45,7 +47,8 @@ pub fn run(arguments: &CheckArguments) -> ExitCode {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let seen = match runtime {
             Ok(runtime) => runtime.block_on(async {
-                let mut seen = live::findings(&config).await;
+                let mut seen = trunks::findings(&config).await;
+                seen.extend(live::findings(&config).await);
                 seen.extend(programs::findings(&config).await);
                 seen
             }),

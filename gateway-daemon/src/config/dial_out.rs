@@ -92,7 +92,7 @@ pub(super) const DIAL_OUT_RULE: SectionDecl = SectionDecl {
             "target",
             Kind::Text,
             r#""sip:{number}@{peer}""#,
-            "Request-URI: {number} as it is by then, {peer} the trunk's. A SIP URI is called as it is, unless this says \
+            "Request-URI: {number} as it is by then, {peer} the trunk's, or its `register_server`. A SIP URI is called as it is, unless this says \
              otherwise.",
         ),
         key(
@@ -192,8 +192,12 @@ impl Judge<'_> {
             self.say(section, "prepend", what);
         }
         let template = section.text("target");
-        let peer = trunk.as_ref().map_or("", |(_, trunk)| trunk.text("peer"));
-        let target = template.replace("{peer}", peer);
+        let host = |trunk: &Section| match trunk.text("register_server") {
+            "" => trunk.text("peer").to_owned(),
+            server => server.to_owned(),
+        };
+        let peer = trunk.as_ref().map_or(String::new(), |(_, trunk)| host(trunk));
+        let target = template.replace("{peer}", &peer);
         let is_whole = target.starts_with("sip:") && target.contains("{number}");
         let is_clean = !target.contains(['<', '>', '"']) && !target.contains(char::is_whitespace);
         if !is_whole || !is_clean || target.chars().any(char::is_control) {

@@ -5,6 +5,7 @@
 //! A file is judged as a whole: every mistake is reported at once, with its line, what is wrong and what to write
 //! instead, before any socket opens. Relative paths in the file are relative to the file's folder.
 
+mod account;
 pub mod agi;
 pub mod api;
 pub mod audit;

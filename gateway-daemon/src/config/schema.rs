@@ -153,8 +153,8 @@ const SIP: SectionDecl = SectionDecl {
             "listen",
             Kind::Texts,
             r#"["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"]"#,
-            "Transport, address and port of each listener: \"udp:192.0.2.1:5060\", \"tcp:[2001:db8::1]:5060\". Behind \
-             NAT add what others must use: \"udp:10.0.0.5:5060 as 203.0.113.7:5060\". An Asterisk on the same host \
+            "Transport, address and port of each listener: \"udp:192.0.2.1:5060\", \"tcp:[2001:db8::1]:5060\", \
+             \"tls:192.0.2.1:5061\". Behind NAT add what others must use: \"udp:10.0.0.5:5060 as 203.0.113.7:5060\". An Asterisk on the same host \
              owns 5060: take 5070 then.",
         ),
         key(
@@ -195,6 +195,13 @@ const SIP: SectionDecl = SectionDecl {
             "At shutdown (SIGTERM): how long calls in progress may go on. New ones are refused meanwhile.",
         ),
         key("user_agent", Kind::Text, r#""WeeBee""#, "Text of User-Agent and Server."),
+        key(
+            "tls_certificate_file",
+            Kind::Text,
+            r#""""#,
+            "Certificate (PEM, with its chain) of \"tls:\" listeners. Read at the start.",
+        ),
+        key("tls_key_file", Kind::Text, r#""""#, "Its private key (PEM)."),
     ],
 };
 

@@ -1,17 +1,18 @@
 //! `[[trunk]]`: a PBX or carrier, as types.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use gateway_core::io::signalling::TrunkTls;
 use gateway_core::media::clip::Language;
-use gateway_core::sip::offer_answer::{CodecOrder, SdpPolicy};
+use gateway_core::sip::offer_answer::{CodecOrder, SdpPolicy, Srtp};
 use gateway_core::sip::trunk::{Cidr, DigestUser, SipTransport, TrunkConfig};
 
+use super::account::Keeping;
 use super::door::{self, Door};
 use super::raw::Section;
 use super::schema::{CODECS, Kind, LANGUAGES, SectionDecl, key, needed, shown, whole};
 use super::typed::Judge;
-use super::values::{codec, count, is_name, language, seconds_or_none, socket_address, user};
+use super::values::{codec, count, is_name, language, seconds_or_none, user};
 
 /// Its keys.
 pub(super) const TRUNK: SectionDecl = SectionDecl {
@@ -60,7 +61,9 @@ pub(super) const TRUNK: SectionDecl = SectionDecl {
             "peer",
             Kind::Text,
             r#""""#,
-            "Address and port we send calls and OPTIONS to: \"192.0.2.10:5060\". Empty: it only calls us.",
+            "Where we send calls, OPTIONS and REGISTER: \"192.0.2.10:5060\", \"pbx.example.org\", \"pbx.example.org:5070\". A \
+             name is looked up each minute (A and AAAA records, not SRV) and after failures; while it cannot be, its last \
+             address stays in use. Its addresses count as sources. Empty: the trunk only calls us.",
         ),
         key(
             "tickets",
@@ -70,7 +73,25 @@ pub(super) const TRUNK: SectionDecl = SectionDecl {
              ticket proves itself: random, good once, for 30 s. False for a carrier that passes headers of strangers, who \
              could have wrong ones counted against it.",
         ),
-        key("transport", Kind::OneOf(&["udp", "tcp"]), r#""udp""#, "Transport towards `peer`."),
+        key(
+            "transport",
+            Kind::OneOf(&["udp", "tcp", "tls"]),
+            r#""udp""#,
+            "Transport towards `peer`. For tcp and tls no listener is needed, unless the peer opens connections itself.",
+        ),
+        key(
+            "tls_ca_file",
+            Kind::Text,
+            r#""""#,
+            "Certificates (PEM) believed beside the operating system's: the authority of the peer's certificate, or the \
+             certificate itself.",
+        ),
+        key(
+            "tls_insecure",
+            Kind::Flag,
+            "false",
+            "Believe any certificate: whoever is on the way hears calls and passwords. For a first try only.",
+        ),
         key(
             "credentials",
             Kind::Text,
@@ -83,6 +104,51 @@ pub(super) const TRUNK: SectionDecl = SectionDecl {
             Kind::Text,
             r#""""#,
             "Or: variable of the environment that holds them.",
+        ),
+        key(
+            "register",
+            Kind::Flag,
+            "false",
+            "Register an account at `peer` with `credentials`, as a phone does: for a PBX that has an account for us and \
+             no trunk. Calls to the account come in on this trunk.",
+        ),
+        key(
+            "register_user",
+            Kind::Text,
+            r#""""#,
+            "Name of the account. Empty: the name in `credentials`.",
+        ),
+        key(
+            "register_server",
+            Kind::Text,
+            r#""""#,
+            "Domain of the account, \"example.org\". Empty: the host of `peer`. Requests go to `peer` all the same.",
+        ),
+        key(
+            "register_expires_s",
+            whole(30, 86_400, "s"),
+            "600",
+            "How long a registration should last; the registrar decides. We register again at 80 to 90 % of it.",
+        ),
+        key(
+            "register_learned",
+            Kind::Flag,
+            "false",
+            "Register the address that the registrar sees us at instead of the listener's: for an address translator \
+             whose outer address nobody knows. Otherwise \"udp:10.0.0.5:5060 as 203.0.113.7\" is better.",
+        ),
+        key(
+            "keep_alive",
+            Kind::OneOf(&["auto", "options", "crlf", "register", "none"]),
+            r#""auto""#,
+            "What keeps the way through address translators open: OPTIONS (also shows up or down, as qualify_s), empty \
+             lines, or registering again. \"auto\": options where `register` is set, else none.",
+        ),
+        key(
+            "keep_alive_s",
+            whole(5, 3_600, "s"),
+            "25",
+            "How often. Most translators forget a way after 30 s or more.",
         ),
         key(
             "qualify_s",
@@ -129,6 +195,14 @@ pub(super) const TRUNK: SectionDecl = SectionDecl {
             "Learn once where its sound really comes from (NAT). False: believe its SDP alone.",
         ),
         key(
+            "srtp",
+            Kind::OneOf(&["off", "optional", "required"]),
+            r#""off""#,
+            "Encrypted sound by keys in SDP (SDES, RFC 4568). \"optional\": where the peer wants it, offered under RTP/AVP (RFC \
+             8643). \"required\": no call without it (RTP/SAVP). Keys are as secret as the signalling: use transport = \
+             \"tls\".",
+        ),
+        key(
             "language",
             Kind::OneOf(LANGUAGES),
             r#""en""#,
@@ -164,6 +238,8 @@ pub struct Trunk {
     pub sip: TrunkConfig,
     /// What SDP needs.
     pub sdp: SdpPolicy,
+    /// Whom we believe to be its peer, where that is reached by TLS.
+    pub tls: Option<TrunkTls>,
     /// Language of its callers.
     pub language: Language,
     /// Tickets in place of PINs are looked at.
@@ -182,7 +258,8 @@ impl Judge<'_> {
         }
         let sources = self.sources(section);
         let users = self.users(section);
-        let peer = self.peer(section);
+        let transport = transport_of(section);
+        let (peer, peer_name) = self.peer(section, transport);
         let credentials = self.credentials(section);
         let session_expires = seconds_or_none(section.whole("session_expires_s"));
         if session_expires.is_some_and(|interval| interval < Duration::from_secs(90)) {
@@ -192,7 +269,10 @@ impl Judge<'_> {
                 "RFC 4028 allows no less than 90; write 0 or 90",
             );
         }
-        let qualify_every = seconds_or_none(section.whole("qualify_s"));
+        let tls = self.trunk_tls(section, transport);
+        let keeping = Keeping::of(section);
+        let account = self.trunk_account(section, credentials.as_ref(), keeping.refresh_every);
+        let qualify_every = seconds_or_none(section.whole("qualify_s")).or(keeping.options_every);
         if qualify_every.is_some() && section.text("peer").is_empty() {
             self.say(
                 section,
@@ -209,12 +289,12 @@ impl Judge<'_> {
                 require_both: section.flag("require_both"),
                 realm: section.text("realm").to_owned(),
                 peer,
-                transport: match section.text("transport") {
-                    "tcp" => SipTransport::Tcp,
-                    _ => SipTransport::Udp,
-                },
+                peer_name,
+                transport,
                 credentials,
+                account,
                 qualify_every,
+                keep_alive_every: keeping.lines_every,
                 session_expires,
                 reliable_provisional: section.flag("reliable_provisional"),
                 calls_max: count(section.whole("calls_max")),
@@ -222,16 +302,8 @@ impl Judge<'_> {
                 takes_json: door.manners.info.is_some(),
                 headers: door.headers.all(),
             },
-            sdp: SdpPolicy {
-                codecs: section.texts("codecs").iter().filter_map(|name| codec(name)).collect(),
-                packet_time_ms: section.text("packet_time_ms").parse().unwrap_or(20),
-                symmetric: section.flag("symmetric_rtp"),
-                codec_order: match section.text("codec_order") {
-                    "theirs" => CodecOrder::Peers,
-                    _ => CodecOrder::Ours,
-                },
-                early_media: false,
-            },
+            sdp: sdp_policy(section),
+            tls,
             language: language(section.text("language")).unwrap_or_default(),
             tickets: section.flag("tickets"),
             door,
@@ -287,11 +359,30 @@ impl Judge<'_> {
             (text, _) => self.keep(section, "credentials", user(text)),
         }
     }
+}
 
-    fn peer(&mut self, section: &Section) -> Option<SocketAddr> {
-        match section.text("peer") {
-            "" => None,
-            text => self.keep(section, "peer", socket_address(text, "192.0.2.10:5060")),
-        }
+fn transport_of(section: &Section) -> SipTransport {
+    match section.text("transport") {
+        "tcp" => SipTransport::Tcp,
+        "tls" => SipTransport::Tls,
+        _ => SipTransport::Udp,
+    }
+}
+
+fn sdp_policy(section: &Section) -> SdpPolicy {
+    SdpPolicy {
+        codecs: section.texts("codecs").iter().filter_map(|name| codec(name)).collect(),
+        packet_time_ms: section.text("packet_time_ms").parse().unwrap_or(20),
+        symmetric: section.flag("symmetric_rtp"),
+        codec_order: match section.text("codec_order") {
+            "theirs" => CodecOrder::Peers,
+            _ => CodecOrder::Ours,
+        },
+        early_media: false,
+        srtp: match section.text("srtp") {
+            "optional" => Srtp::Optional,
+            "required" => Srtp::Required,
+            _ => Srtp::Off,
+        },
     }
 }

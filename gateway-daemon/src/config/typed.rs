@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gateway_core::gateway::ConferenceAddresses;
+use gateway_core::io::xmpp::tls::certificates;
 use gateway_core::leg::backend::{Role, RoomName};
 use gateway_core::media::clip::Language;
-use gateway_core::sip::trunk::{ListenerConfig, UnknownSource};
+use gateway_core::sip::trunk::{ListenerConfig, SipTransport, UnknownSource};
 
 use super::Mistakes;
+use super::account::add_ways;
 use super::agi::Agi;
 use super::api::Api;
 use super::audit::Audit;
@@ -103,6 +105,8 @@ pub struct Sip {
     pub drain: Duration,
     /// User-Agent and Server.
     pub user_agent: String,
+    /// Certificate and key of TLS listeners.
+    pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 /// `[rtp]`.
@@ -220,9 +224,11 @@ pub fn build(
     judge.together(raw);
     let rooms = rooms.zip(rocketchat.as_ref());
     let rooms = rooms.map(|(rooms, workspaces)| with_workspaces(rooms, workspaces));
+    let (mut sip, mut trunks) = (sip?, trunks.into_iter().collect::<Option<Vec<Trunk>>>()?);
+    add_ways(&mut sip.listeners, &mut trunks);
     Some(Config {
-        sip: sip?,
-        trunks: trunks.into_iter().collect::<Option<_>>()?,
+        sip,
+        trunks,
         rtp: rtp?,
         dids: dids.into_iter().collect::<Option<_>>()?,
         pin: pin?,
@@ -298,7 +304,9 @@ impl Judge<'_> {
             }
         }
         advertised_media?;
+        let certificate = self.certificate(section, &listeners);
         Some(Sip {
+            certificate,
             listeners,
             unknown: match section.text("unknown") {
                 "challenge" => UnknownSource::Challenge,
@@ -311,6 +319,28 @@ impl Judge<'_> {
             drain: Duration::from_secs(section.whole("drain_s")),
             user_agent: self.header_text(section, "user_agent"),
         })
+    }
+
+    /// Certificate and key of TLS listeners.
+    fn certificate(
+        &mut self,
+        section: &Section,
+        listeners: &[ListenerConfig],
+    ) -> Option<(PathBuf, PathBuf)> {
+        let is_tls = listeners.iter().any(|listener| listener.transport == SipTransport::Tls);
+        let certificate = self.path(section, "tls_certificate_file");
+        let key = self.path(section, "tls_key_file");
+        if let Some(Err(problem)) = certificate.as_deref().map(certificates) {
+            self.say(section, "tls_certificate_file", problem);
+        }
+        if let Some(Err(error)) = key.as_deref().map(std::fs::metadata) {
+            self.say(section, "tls_key_file", error);
+        }
+        if is_tls && (certificate.is_none() || key.is_none()) {
+            let what = "a \"tls:\" listener needs tls_certificate_file and tls_key_file; add them";
+            self.say(section, "listen", what);
+        }
+        certificate.zip(key)
     }
 
     /// Text that goes into a header: one line, no control characters.

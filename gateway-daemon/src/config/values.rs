@@ -14,12 +14,12 @@ use super::typed::Showing;
 
 /// `udp:ADDRESS:PORT`, with ` as ADDRESS[:PORT]` behind NAT.
 pub(super) fn listener(text: &str, media: Option<IpAddr>) -> Result<ListenerConfig, String> {
-    let help = "write \"udp:192.0.2.1:5060\" or \"tcp:[2001:db8::1]:5060\"";
+    let help = "write \"udp:192.0.2.1:5060\", \"tcp:[2001:db8::1]:5060\" or \"tls:192.0.2.1:5061\"";
     let (transport, rest) = text.split_once(':').ok_or(format!("{text:?}: {help}"))?;
     let transport = match transport.trim() {
         "udp" => SipTransport::Udp,
         "tcp" => SipTransport::Tcp,
-        "tls" => return Err(format!("{text:?}: TLS is not there yet; {help}")),
+        "tls" => SipTransport::Tls,
         other => return Err(format!("{text:?}: unknown transport {other:?}; {help}")),
     };
     let (bind, advertised) = match rest.split_once(" as ") {
@@ -42,7 +42,7 @@ pub(super) fn listener(text: &str, media: Option<IpAddr>) -> Result<ListenerConf
         let what = "listens on all addresses, so that others must be told which to use";
         return Err(format!("{text:?} {what}; write \"{text} as 203.0.113.7\""));
     }
-    Ok(ListenerConfig { bind, transport, advertised, advertised_media: media })
+    Ok(ListenerConfig { bind, transport, accepts: true, advertised, advertised_media: media })
 }
 
 pub(super) fn advertised_ip(text: &str) -> Result<IpAddr, String> {

@@ -25,6 +25,7 @@ pub async fn core_counters() -> Result<Vec<(String, String)>, String> {
     let listener = ListenerConfig {
         bind,
         transport: SipTransport::Udp,
+        accepts: true,
         advertised: None,
         advertised_media: None,
     };

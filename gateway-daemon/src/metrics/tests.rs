@@ -1,5 +1,7 @@
 //! The page as Prometheus reads it.
 
+use gateway_core::gateway::Event;
+
 use super::*;
 use crate::cdr;
 
@@ -58,7 +60,7 @@ fn families_of_openmetrics_have_no_ending() {
 fn every_metric_is_there_with_help_and_type() {
     let mut stats = Stats::default();
     stats.call_ended(&cdr::tests::record());
-    stats.trunk_state(TrunkId(0), Some(Duration::from_millis(20)));
+    stats.trunks.note(&Event::TrunkState(TrunkId(0), Some(Duration::from_millis(20))));
     let page = page(&stats);
     for metric in OWN {
         for line in ["# HELP", "# TYPE"] {

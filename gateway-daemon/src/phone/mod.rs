@@ -48,6 +48,7 @@ impl Phone {
         let listener = ListenerConfig {
             bind: SocketAddr::new(local, 0),
             transport: self.target.transport,
+            accepts: true,
             advertised: None,
             advertised_media: None,
         };
@@ -113,19 +114,12 @@ impl Phone {
         TrunkConfig {
             name: "far-side".to_owned(),
             sources: Cidr::new(address, bits).into_iter().collect(),
-            users: Vec::new(),
-            require_both: false,
-            realm: "weebee".to_owned(),
             peer: Some(self.target.address),
             transport: self.target.transport,
             credentials: self.credentials.clone(),
-            qualify_every: None,
-            session_expires: None,
             reliable_provisional: true,
             calls_max: 4,
-            trusted: false,
-            takes_json: false,
-            headers: Vec::new(),
+            ..TrunkConfig::default()
         }
     }
 }

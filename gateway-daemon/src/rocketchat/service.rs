@@ -114,11 +114,11 @@ fn dialer(
 ) -> Option<Arc<dyn Dialer>> {
     let (_, name) = workspace.call_me.as_ref()?;
     let at = config.trunks.iter().position(|trunk| trunk.sip.name == *name)?;
-    let peer = config.trunks.get(at)?.sip.peer?;
+    let peer = config.trunks.get(at)?.sip.host()?;
     Some(Arc::new(TrunkDialer {
         handle: handle.clone(),
         trunk: TrunkId(u16::try_from(at).ok()?),
-        peer: peer.to_string(),
+        peer,
         from_user: workspace
             .numbers
             .first()

@@ -77,6 +77,7 @@ fn endpoint(plan: &WorldPlan) -> EndpointConfig {
     let listener = ListenerConfig {
         bind: GATEWAY,
         transport: SipTransport::Udp,
+        accepts: true,
         advertised: None,
         advertised_media: None,
     };
@@ -84,19 +85,9 @@ fn endpoint(plan: &WorldPlan) -> EndpointConfig {
     let trunk = TrunkConfig {
         name: "carrier".to_owned(),
         sources: vec![phones.expect("24 is within 32")],
-        users: Vec::new(),
-        require_both: false,
-        realm: "weebee".to_owned(),
-        peer: None,
-        transport: SipTransport::Udp,
-        credentials: None,
-        qualify_every: None,
         session_expires: knobs.session_expires,
-        reliable_provisional: false,
         calls_max: knobs.trunk_calls_max,
-        trusted: false,
-        takes_json: false,
-        headers: Vec::new(),
+        ..TrunkConfig::default()
     };
     EndpointConfig {
         listeners: vec![listener],

@@ -30,6 +30,7 @@ fn session(remote: SocketAddr) -> Box<RtpSession> {
         packet_time_ms: 20,
         direction: Direction::SendRecv,
         latching: Latching::LearnOnce,
+        srtp: None,
     })
 }
 

@@ -18,17 +18,16 @@ const BACKLOG: i32 = 1_024;
 pub enum Bound {
     /// Datagrams.
     Udp(UdpSocket),
-    /// Streams.
+    /// Streams, plain or for TLS.
     Tcp(TcpListener),
+    /// Connections of ours alone.
+    Nothing,
 }
 
 /// Binds a listener, or says in words why not.
 pub fn bind(listener: &ListenerConfig) -> Result<(Bound, SocketAddr), String> {
-    if listener.transport == SipTransport::Tls {
-        return Err(format!(
-            "listener {}/tls: TLS is not there yet; use tcp behind a TLS proxy, or udp",
-            listener.bind
-        ));
+    if !listener.accepts {
+        return Ok((Bound::Nothing, listener.bind));
     }
     open(listener).map_err(|error| in_words(listener, &error))
 }

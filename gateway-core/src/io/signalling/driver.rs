@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::warn;
 
 use super::mailbox::Mailbox;
+use super::names::{Found, Names};
 use super::streams::{StreamEvent, Streams};
 use super::{Counter, IoCounters, Request};
 use crate::base::ids::{CallKey, FlowId, ListenerId, ShardId};
@@ -50,6 +51,8 @@ pub struct Driver {
     pub udp: Vec<UdpListener>,
     pub streams: Streams,
     pub stream_events: mpsc::Receiver<StreamEvent>,
+    pub names: Names,
+    pub names_told: mpsc::Receiver<Found>,
     pub xmpp: XmppStreams,
     pub xmpp_told: ToldReceiver,
     pub requests: mpsc::Receiver<Request>,
@@ -65,6 +68,7 @@ pub struct Driver {
 enum Woken {
     Datagrams(usize),
     Stream(StreamEvent),
+    Name(Found),
     Xmpp(Told),
     Request(Option<Request>),
     Media(io::Result<()>),
@@ -88,10 +92,13 @@ impl Driver {
                 deadline.as_mut().reset(due.into());
             }
             let woken = {
-                let Self { media, udp, stream_events, xmpp_told, requests, events, .. } = &mut self;
+                let Self {
+                    media, udp, stream_events, xmpp_told, requests, events, names_told, ..
+                } = &mut self;
                 tokio::select! {
                     socket = readable(udp) => Woken::Datagrams(socket),
                     Some(event) = stream_events.recv() => Woken::Stream(event),
+                    Some(found) = names_told.recv() => Woken::Name(found),
                     Some(told) = xmpp_told.recv() => Woken::Xmpp(told),
                     request = requests.recv() => Woken::Request(request),
                     result = notified(media) => Woken::Media(result),
@@ -104,6 +111,7 @@ impl Driver {
             match woken {
                 Woken::Datagrams(socket) => self.datagrams(now, socket, &mut buffer),
                 Woken::Stream(event) => self.stream_event(now, event),
+                Woken::Name(found) => self.resolved(now, &found),
                 Woken::Xmpp(told) => self.xmpp_told(now, told),
                 Woken::Request(None) => break,
                 Woken::Request(Some(request)) => {
@@ -125,7 +133,8 @@ impl Driver {
             self.carry_away(now);
             self.events.run(now);
             // SIP transactions linger for 32 s to absorb repeats: whoever drains does not wait for those.
-            if self.gateway.calls() == 0 && self.events.is_empty() {
+            let is_idle = self.gateway.calls() == 0 && !self.gateway.is_unregistering();
+            if is_idle && self.events.is_empty() {
                 for waiter in self.when_idle.drain(..) {
                     let _ = waiter.send(());
                 }
@@ -176,14 +185,16 @@ impl Driver {
     fn stream_event(&mut self, now: Instant, event: StreamEvent) {
         self.look_after_media(now);
         match event {
-            StreamEvent::Accepted(listener, stream, peer) => match self.streams.accepted(stream) {
-                Some(flow) => {
-                    self.counters.sip_tcp_accepted += 1;
-                    let input = TransportInput::StreamOpened { flow, listener, peer };
-                    self.gateway.handle_input(now, Input::Sip(input));
+            StreamEvent::Accepted(listener, stream, peer) => {
+                match self.streams.accepted(listener, stream) {
+                    Some(flow) => {
+                        self.counters.sip_tcp_accepted += 1;
+                        let input = TransportInput::StreamOpened { flow, listener, peer };
+                        self.gateway.handle_input(now, Input::Sip(input));
+                    }
+                    None => self.counters.sip_tcp_refused += 1,
                 }
-                None => self.counters.sip_tcp_refused += 1,
-            },
+            }
             StreamEvent::Connected(flow, listener, peer) => {
                 let input = TransportInput::StreamOpened { flow, listener, peer };
                 self.gateway.handle_input(now, Input::Sip(input));
@@ -194,6 +205,12 @@ impl Driver {
             }
             StreamEvent::Closed(flow) => self.stream_closed(now, flow),
         }
+    }
+
+    fn resolved(&mut self, now: Instant, (trunk, addresses): &Found) {
+        self.streams.resolved(*trunk, addresses);
+        let input = TransportInput::PeerResolved { trunk: *trunk, addresses };
+        self.gateway.handle_input(now, Input::Sip(input));
     }
 
     fn stream_closed(&mut self, now: Instant, flow: FlowId) {
@@ -330,6 +347,7 @@ impl Driver {
                 }
             }
             TransportOutput::Close { flow } => self.streams.close(flow),
+            TransportOutput::Resolve { trunk } => self.names.again(trunk),
         }
     }
 

@@ -1,4 +1,4 @@
-//! SIP over TCP: accepting, connecting, reading and writing, each connection in a task with bounded queues.
+//! SIP over TCP and TLS: accepting, connecting, reading and writing, each connection in a task with bounded queues.
 //!
 //! Who idles too long or writes nonsense is the endpoint's business; it closes a flow by its id.
 
@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use crate::base::ids::{FlowId, ListenerId};
+use super::tls::TlsSides;
+use crate::base::ids::{FlowId, ListenerId, TrunkId};
 
 /// Connections at once. Above it new ones are closed at once.
 pub const STREAMS_MAX: usize = 2_048;
@@ -42,6 +43,7 @@ pub struct Streams {
     /// Even numbers: those the endpoint opens are odd.
     flow_next: u64,
     events: mpsc::Sender<StreamEvent>,
+    tls: TlsSides,
 }
 
 struct Flow {
@@ -51,9 +53,14 @@ struct Flow {
 
 impl Streams {
     /// No connections, and where their events come out.
-    pub fn new() -> (Self, mpsc::Receiver<StreamEvent>) {
+    pub fn new(tls: TlsSides) -> (Self, mpsc::Receiver<StreamEvent>) {
         let (events, receiver) = mpsc::channel(EVENTS_PENDING_MAX);
-        (Self { flows: BTreeMap::new(), flow_next: 2, events }, receiver)
+        (Self { flows: BTreeMap::new(), flow_next: 2, events, tls }, receiver)
+    }
+
+    /// The name of a trunk's peer has these addresses now: its TLS settings hold there.
+    pub fn resolved(&mut self, trunk: TrunkId, addresses: &[SocketAddr]) {
+        self.tls.resolved(trunk, addresses);
     }
 
     /// Accepts for ever.
@@ -75,7 +82,7 @@ impl Streams {
     }
 
     /// Takes an accepted connection in. `None`: there are too many.
-    pub fn accepted(&mut self, stream: TcpStream) -> Option<FlowId> {
+    pub fn accepted(&mut self, listener: ListenerId, stream: TcpStream) -> Option<FlowId> {
         if self.flows.len() >= STREAMS_MAX {
             return None;
         }
@@ -83,8 +90,18 @@ impl Streams {
         self.flow_next += 2;
         let (writes, queue) = mpsc::channel(WRITES_PENDING_MAX);
         let events = self.events.clone();
+        let server = self.tls.server(listener);
         let task = tokio::spawn(async move {
-            carry(flow, stream, queue, &events).await;
+            let _ = stream.set_nodelay(true);
+            match server {
+                None => carry(flow, stream.into_split(), queue, &events).await,
+                Some(server) => {
+                    let greeting = tokio::time::timeout(CONNECT_WITHIN, server.accept(stream));
+                    if let Ok(Ok(stream)) = greeting.await {
+                        carry(flow, tokio::io::split(stream), queue, &events).await;
+                    }
+                }
+            }
             let _ = events.send(StreamEvent::Closed(flow)).await;
         });
         self.flows.insert(flow, Flow { writes, task: task.abort_handle() });
@@ -95,11 +112,25 @@ impl Streams {
     pub fn connect(&mut self, flow: FlowId, listener: ListenerId, to: SocketAddr) {
         let (writes, queue) = mpsc::channel(WRITES_PENDING_MAX);
         let events = self.events.clone();
+        let client = self.tls.client(listener, to);
         let task = tokio::spawn(async move {
             let connecting = tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(to));
             if let Ok(Ok(stream)) = connecting.await {
-                let _ = events.send(StreamEvent::Connected(flow, listener, to)).await;
-                carry(flow, stream, queue, &events).await;
+                let _ = stream.set_nodelay(true);
+                let up = StreamEvent::Connected(flow, listener, to);
+                match client {
+                    None => {
+                        let _ = events.send(up).await;
+                        carry(flow, stream.into_split(), queue, &events).await;
+                    }
+                    Some(client) => {
+                        let greeting = tokio::time::timeout(CONNECT_WITHIN, client.greet(stream));
+                        if let Ok(Some(stream)) = greeting.await {
+                            let _ = events.send(up).await;
+                            carry(flow, tokio::io::split(stream), queue, &events).await;
+                        }
+                    }
+                }
             }
             let _ = events.send(StreamEvent::Closed(flow)).await;
         });
@@ -132,12 +163,10 @@ impl Streams {
 /// Reads and writes until either side is done.
 async fn carry(
     flow: FlowId,
-    stream: TcpStream,
+    (mut reader, mut writer): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     mut queue: mpsc::Receiver<Vec<u8>>,
     events: &mpsc::Sender<StreamEvent>,
 ) {
-    let _ = stream.set_nodelay(true);
-    let (mut reader, mut writer) = stream.into_split();
     let reading = async {
         let mut buffer = vec![0; READ_BYTES];
         loop {
@@ -154,7 +183,7 @@ async fn carry(
     };
     let writing = async {
         while let Some(bytes) = queue.recv().await {
-            if writer.write_all(&bytes).await.is_err() {
+            if writer.write_all(&bytes).await.is_err() || writer.flush().await.is_err() {
                 return;
             }
         }

@@ -12,6 +12,7 @@ fn config(binds: &[(SocketAddr, SipTransport)]) -> GatewayConfig {
     let listener = |(bind, transport): &(SocketAddr, SipTransport)| ListenerConfig {
         bind: *bind,
         transport: *transport,
+        accepts: true,
         advertised: None,
         advertised_media: None,
     };

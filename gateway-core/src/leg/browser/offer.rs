@@ -181,6 +181,7 @@ impl BrowserOffer {
             packet_time_ms: 20,
             direction: self.direction,
             latching: Latching::Strict,
+            srtp: None,
         }
     }
 

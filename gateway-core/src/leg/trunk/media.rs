@@ -11,6 +11,7 @@ mod path;
 mod player;
 mod receive;
 mod send;
+mod shield;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -18,11 +19,13 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 
 pub use self::path::AudioPath;
+pub use self::shield::Plain;
 
 use self::latch::SourceLatch;
 use self::player::Player;
 use self::receive::Receiver;
 use self::send::{Datagram, SendClock};
+use self::shield::Shield;
 use crate::base::ids::{CallKey, PlayToken};
 use crate::base::rng::Rng;
 use crate::base::time::WallClock;
@@ -33,6 +36,7 @@ use crate::media::quality::LegReport;
 use crate::rtp::rtcp::{ReportFacts, RtcpMachine};
 use crate::rtp::sender::RtpSender;
 use crate::rtp::session::{Direction, RtpSession};
+use crate::rtp::srtp::SrtpError;
 
 /// The media half of one trunk leg.
 #[derive(Debug)]
@@ -40,6 +44,8 @@ pub struct TrunkMedia {
     call: CallKey,
     config: TrunkMediaConfig,
     running: Option<Running>,
+    /// SRTP. `None`: plain RTP.
+    shield: Option<Box<Shield>>,
     muted: bool,
     player: Player,
     receiver: Receiver,
@@ -86,6 +92,10 @@ crate::counters! {
         rtp_duplicate,
         /// RTP packets dropped because their sequence number was far from the stream's.
         rtp_suspicious,
+        /// SRTP or SRTCP packets of a trunk dropped because their key is wrong, or they are not encrypted.
+        rtp_unauthentic,
+        /// SRTP or SRTCP packets of a trunk dropped because they had come before.
+        rtp_replayed,
         /// Comfort noise packets received.
         rtp_comfort_noise,
         /// Keys received as telephone-events.
@@ -107,6 +117,7 @@ impl TrunkMedia {
             call,
             config,
             running: None,
+            shield: None,
             muted: false,
             player: Player::new(call),
             receiver: Receiver::default(),
@@ -123,10 +134,11 @@ impl TrunkMedia {
     pub fn configure(
         &mut self,
         now: Instant,
-        path: Box<AudioPath>,
+        mut path: Box<AudioPath>,
         session: Box<RtpSession>,
         out: &mut MediaOutputs,
     ) {
+        self.change_keys(&mut path);
         let (rule, expected) = (session.latching, session.remote_rtp);
         let running = match self.running.take() {
             None => Running {
@@ -152,6 +164,33 @@ impl TrunkMedia {
         self.clock.begin_talkspurt();
         self.receiver.expect_from(now);
         self.rtcp.start(now);
+    }
+
+    /// Takes the keys that came with `path`; the old ones go home with the path that they came with.
+    fn change_keys(&mut self, path: &mut AudioPath) {
+        let mut old = std::mem::replace(&mut self.shield, path.shield.take());
+        if let (Some(new), Some(old)) = (&mut self.shield, &mut old) {
+            new.succeed(old);
+        }
+        if let Some(running) = &mut self.running {
+            running.path.shield = old;
+        }
+    }
+
+    /// What a datagram holds: itself, or with SRTP the packet in it, decrypted into `room`. `None`: not for us.
+    pub fn open<'a>(&mut self, bytes: &'a [u8], room: &'a mut Plain) -> Option<&'a [u8]> {
+        let Some(shield) = &mut self.shield else { return Some(bytes) };
+        match shield.open(bytes, room) {
+            Ok(length) => room.get(..length),
+            Err(SrtpError::Replayed) => {
+                self.counters.rtp_replayed += 1;
+                None
+            }
+            Err(_) => {
+                self.counters.rtp_unauthentic += 1;
+                None
+            }
+        }
     }
 
     /// Whether the phone's voice goes into the conference.
@@ -197,7 +236,15 @@ impl TrunkMedia {
 
     /// The next datagram to send, written into `buffer`.
     pub fn poll_transmit(&mut self, buffer: &mut [u8]) -> Option<Transmit> {
-        self.rtp_out.take(buffer).or_else(|| self.rtcp_out.take(buffer))
+        let transmit = self.rtp_out.take(buffer).or_else(|| self.rtcp_out.take(buffer))?;
+        match &mut self.shield {
+            None => Some(transmit),
+            // What cannot be protected is not sent.
+            Some(shield) => {
+                let length = shield.seal(buffer, transmit.length).ok()?;
+                Some(Transmit { length, ..transmit })
+            }
+        }
     }
 
     /// Whether [`Self::poll_transmit`] has something.

@@ -273,6 +273,7 @@ pub fn session(setup: &Setup, remote: SocketAddr) -> RtpSession {
         packet_time_ms: setup.packet_time_ms,
         direction: setup.direction,
         latching: Latching::LearnOnce,
+        srtp: None,
     }
 }
 

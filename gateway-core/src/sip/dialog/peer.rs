@@ -10,6 +10,7 @@ use bytes::Bytes;
 use crate::base::limits::SIP_ROUTES_MAX;
 use crate::sip::endpoint::core::Core;
 use crate::sip::outbox::Path;
+use crate::sip::trunk::SipTransport;
 use crate::sip::wire::{
     Address, Contact, Header, HeaderName, Headers, Host, Incoming, Method, RecordRoute, Request,
     Response, Uri, build,
@@ -219,18 +220,25 @@ impl Peer {
 pub struct Hop {
     /// Its address. `None`: a host name.
     pub address: Option<SocketAddr>,
-    /// It asks for a stream.
-    pub is_stream: bool,
+    /// The stream it asks for, TCP or TLS.
+    pub stream: Option<SipTransport>,
 }
 
 /// Where a URI points.
 pub fn hop_of(uri: &Uri) -> Hop {
+    let asks = |name: &[u8]| uri.transport().is_some_and(|it| it.eq_ignore_ascii_case(name));
+    let is_sips = uri.to_bytes().get(..5).is_some_and(|it| it.eq_ignore_ascii_case(b"sips:"));
+    let stream = if is_sips || asks(b"tls") {
+        Some(SipTransport::Tls)
+    } else {
+        asks(b"tcp").then_some(SipTransport::Tcp)
+    };
+    let usual = if stream == Some(SipTransport::Tls) { 5061 } else { 5060 };
     let address = match uri.host() {
-        Some(Host::Ip(ip)) => Some(SocketAddr::new(ip.to_canonical(), uri.port().unwrap_or(5060))),
+        Some(Host::Ip(ip)) => Some(SocketAddr::new(ip.to_canonical(), uri.port().unwrap_or(usual))),
         _ => None,
     };
-    let is_stream = uri.transport().is_some_and(|transport| transport.eq_ignore_ascii_case(b"tcp"));
-    Hop { address, is_stream }
+    Hop { address, stream }
 }
 
 /// An address header as received, without its tag parameter.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::base::ids::{DialogKey, FlowId, ListenerId, TrunkId};
 use crate::base::pii::Pii;
 use crate::media::dtmf::Key;
+use crate::sip::reach::NameState;
+use crate::sip::registration::RegistrationState;
 use crate::sip::trunk::{ListenerConfig, TrunkConfig, UnknownSource};
 
 /// Settings of the endpoint.
@@ -60,6 +62,13 @@ pub enum TransportInput<'a> {
         /// Which.
         flow: FlowId,
     },
+    /// What the name of a trunk's peer resolves to now.
+    PeerResolved {
+        /// The trunk.
+        trunk: TrunkId,
+        /// Its addresses; empty: it could not be resolved.
+        addresses: &'a [SocketAddr],
+    },
     /// The operating system refused a datagram to this address (ICMP, buffer full).
     DatagramFailed {
         /// From where.
@@ -101,6 +110,11 @@ pub enum TransportOutput {
     Close {
         /// Which.
         flow: FlowId,
+    },
+    /// Look up the name of this trunk's peer again, soon: nobody answers where it was.
+    Resolve {
+        /// The trunk.
+        trunk: TrunkId,
     },
 }
 
@@ -233,6 +247,28 @@ pub enum UaEvent {
         /// Round trip of the OPTIONS, or `None` when it is down.
         up: Option<Duration>,
     },
+    /// How our registration at a trunk's peer stands. Told when that changes.
+    Registration {
+        /// The trunk.
+        trunk: TrunkId,
+        /// How.
+        state: RegistrationState,
+    },
+    /// Whether the name of a trunk's peer has an address. Told when that changes.
+    TrunkName {
+        /// The trunk.
+        trunk: TrunkId,
+        /// What is known.
+        state: NameState,
+    },
+    /// Whether calls can be expected to work on a trunk ([`Endpoint::trunk_is_usable`](super::Endpoint::trunk_is_usable)).
+    /// Told when that changes, and at first where it is not.
+    TrunkUsable {
+        /// The trunk.
+        trunk: TrunkId,
+        /// Whether.
+        usable: bool,
+    },
 }
 
 /// How a dialog ended.
@@ -338,7 +374,7 @@ pub struct OutgoingInvite {
     pub trunk: TrunkId,
     /// Request-URI, for example `sip:pin@192.0.2.1:5060;transport=tcp`.
     pub target: String,
-    /// From user.
+    /// From user. Empty: the user of the trunk's account, if it has one.
     pub from_user: Pii<String>,
     /// From display name.
     pub from_name: Pii<String>,

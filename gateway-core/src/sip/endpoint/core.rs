@@ -1,7 +1,7 @@
 //! What all dialogs share: settings, dice, transactions, the way out. Writes the parts of messages that are the same
 //! for all: Via, Contact, User-Agent, Allow.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
@@ -30,6 +30,8 @@ pub struct Core {
     pub flows: Flows,
     /// Trunks whose large requests leave datagrams for a stream (RFC 3261 §18.1.1).
     pub large_over_streams: BTreeSet<TrunkId>,
+    /// Where far sides see us, by listener and far side: what our Contact says there.
+    pub seen_as: BTreeMap<(ListenerId, SocketAddr), SocketAddr>,
     sites: Vec<Site>,
 }
 
@@ -42,6 +44,8 @@ struct Site {
     via: String,
     /// `<sip:weebee@192.0.2.1:5060>`
     contact: String,
+    /// `;transport=tcp`
+    parameter: &'static str,
 }
 
 impl Core {
@@ -62,6 +66,7 @@ impl Core {
                     advertised,
                     via: format!("SIP/2.0/{token} {advertised};rport;branch=z9hG4bK"),
                     contact: format!("<sip:{CONTACT_USER}@{advertised}{parameter}>"),
+                    parameter,
                 }
             })
             .collect();
@@ -74,6 +79,7 @@ impl Core {
             rng,
             flows: Flows::default(),
             large_over_streams: BTreeSet::new(),
+            seen_as: BTreeMap::new(),
             sites,
         }
     }
@@ -132,9 +138,20 @@ impl Core {
 
     /// Adds our Contact for this way.
     pub fn add_contact(&self, headers: &mut Headers, path: Path) {
-        if let Some(site) = self.site(path.listener) {
-            build::push(headers, HeaderName::Contact, site.contact.clone());
+        let contact = match self.seen_as.get(&(path.listener, path.peer)) {
+            Some(address) => self.contact_of(path, CONTACT_USER, Some(*address)),
+            None => self.site(path.listener).map(|site| site.contact.clone()).unwrap_or_default(),
+        };
+        if !contact.is_empty() {
+            build::push(headers, HeaderName::Contact, contact);
         }
+    }
+
+    /// A Contact for this way with a user part of its own; `address` in place of the listener's.
+    pub fn contact_of(&self, path: Path, user: &str, address: Option<SocketAddr>) -> String {
+        let Some(site) = self.site(path.listener) else { return String::new() };
+        let address = address.unwrap_or(site.advertised);
+        format!("<sip:{}@{address}{}>", text::escaped_user(user), site.parameter)
     }
 
     /// Adds Allow and Supported.
@@ -160,7 +177,10 @@ impl Core {
             if self.flows.ends(flow).is_some() {
                 return source;
             }
-            let peer = believed.unwrap_or(SocketAddr::new(source.peer.ip(), SIP_PORT));
+            let is_tls =
+                self.site(source.listener).is_some_and(|site| site.transport == SipTransport::Tls);
+            let port = if is_tls { SIPS_PORT } else { SIP_PORT };
+            let peer = believed.unwrap_or(SocketAddr::new(source.peer.ip(), port));
             return self.connect(now, source.listener, peer);
         }
         match believed {
@@ -173,10 +193,7 @@ impl Core {
     }
 
     fn stream_listener(&self, hop: Hop, address: SocketAddr) -> Option<ListenerId> {
-        if !hop.is_stream {
-            return None;
-        }
-        self.listener_for(SipTransport::Tcp, address)
+        self.listener_for(hop.stream?, address)
     }
 
     /// The way to `peer`: for streams a connection, opened if there is none.
@@ -302,6 +319,7 @@ pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, PRACK"
 pub const SUPPORTED: &str = "100rel, timer";
 const KNOWN_EXTENSIONS: [&str; 2] = ["100rel", "timer"];
 const SIP_PORT: u16 = 5060;
+const SIPS_PORT: u16 = 5061;
 /// RFC 3261 §18.1.1: what fits any path without fragments, when the path is not known.
 const DATAGRAM_REQUEST_BYTES_MAX: usize = 1_300;
 /// User part of our Contact.

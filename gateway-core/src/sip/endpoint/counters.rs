@@ -69,6 +69,10 @@ crate::counters! {
         sip_sessions_expired,
         /// Requests refused with 422.
         sip_session_too_brief,
+        /// REGISTERs sent, repeats not counted.
+        sip_registers_sent,
+        /// Times that a trunk's peer was looked for at another address.
+        sip_peer_moved,
         /// Connections closed because they were too slow, too many, or broke the framing.
         sip_flows_closed,
     }

@@ -4,14 +4,17 @@ use super::{InviteFacts, OutgoingInvite, UaCommand};
 use crate::base::ids::DialogKey;
 use crate::base::pii::Pii;
 use crate::sip::outbox::Path;
-use crate::sip::trunk::TrunkConfig;
+use crate::sip::trunk::{Account, TrunkConfig};
 use crate::sip::wire::incoming::address;
 use crate::sip::wire::{HeaderName, Incoming, text};
 
-/// The facts of an INVITE. `trunk`: whose; identity and routing headers of a trusted one are believed.
+/// The facts of an INVITE. `trunk`: whose; identity and routing headers of a trusted one are believed. Where we have an
+/// account, that stands in the Request-URI of all calls to us, and the number is in To.
 pub fn of_invite(incoming: &Incoming, path: Path, trunk: Option<&TrunkConfig>) -> InviteFacts {
     let is_trusted = trunk.is_some_and(|trunk| trunk.trusted);
     let wanted = trunk.map_or(&[][..], |trunk| &trunk.headers);
+    let account = trunk.and_then(|trunk| trunk.account.as_ref());
+    let account = account.map(|account| account.user.as_str());
     let headers = &incoming.request.headers;
     let asserted = is_trusted.then(|| address(headers, &HeaderName::PAssertedIdentity)).flatten();
     let from = asserted.as_ref().unwrap_or(&incoming.from);
@@ -26,8 +29,11 @@ pub fn of_invite(incoming: &Incoming, path: Path, trunk: Option<&TrunkConfig>) -
         true => (String::new(), String::new()),
         false => (text::user_of(&from.uri), name.map(text::decode).unwrap_or_default()),
     };
+    let (request_user, to_user) =
+        (text::user_of(&incoming.request.uri), text::user_of(&incoming.to.uri));
+    let is_account = account.is_some_and(|account| account == request_user) && !to_user.is_empty();
     InviteFacts {
-        request_user: Pii::new(text::user_of(&incoming.request.uri)),
+        request_user: Pii::new(if is_account { to_user } else { request_user }),
         request_host: text::host_of(&incoming.request.uri),
         to_user: Pii::new(text::user_of(&incoming.to.uri)),
         caller: Pii::new(caller),
@@ -92,10 +98,14 @@ fn proves_itself(name: &HeaderName) -> bool {
 }
 
 /// From of a call of ours, without its tag.
-pub fn local_address(invite: &OutgoingInvite, host: &str) -> String {
+pub fn local_address(invite: &OutgoingInvite, account: Option<&Account>, host: &str) -> String {
+    let host = account.map_or(host, |account| account.domain.as_str());
     let user = text::escaped_user(invite.from_user.reveal());
-    let address =
-        if user.is_empty() { format!("<sip:{host}>") } else { format!("<sip:{user}@{host}>") };
+    let address = match (user.as_str(), account) {
+        ("", Some(account)) => account.address(),
+        ("", None) => format!("<sip:{host}>"),
+        (user, _) => format!("<sip:{user}@{host}>"),
+    };
     match invite.from_name.reveal().as_str() {
         "" => address,
         name => format!("{} {address}", text::quoted(name)),

@@ -9,6 +9,7 @@ mod counters;
 mod facts;
 mod receive;
 mod streams;
+mod trunks;
 mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,13 +20,13 @@ use slotmap::SlotMap;
 pub use self::api::*;
 use self::core::Core;
 pub use self::counters::EndpointCounters;
+use self::trunks::TrunkSide;
 use super::auth::Doorkeeper;
 use super::dialog::calling::{CallOut, turn_away};
 use super::dialog::{Dialog, Peer};
 use super::gate::{Gate, Verdict};
 use super::outbox::Path;
-use super::qualify::{Qualified, TrunkState};
-use super::transaction::{Outcome, Owner, TransactionEvent, TransactionId};
+use super::transaction::{Outcome, Owner, TransactionEvent};
 use super::trunk::TrunkConfig;
 use super::wire::{HeaderName, Message, Method, Uri, message_limits, parse_datagram};
 use crate::base::ids::{DialogKey, TrunkId};
@@ -48,8 +49,8 @@ pub struct Endpoint {
     calls: usize,
     calls_of: Vec<usize>,
     doorkeeper: Doorkeeper,
-    /// Trunks that are asked by OPTIONS.
-    qualified: BTreeMap<TrunkId, Qualified>,
+    /// What is known of the trunks, in the order of their ids.
+    sides: Vec<TrunkSide>,
     is_draining: bool,
     /// Our owner cannot serve a new call now.
     is_overloaded: bool,
@@ -90,17 +91,12 @@ impl Endpoint {
         let trunks = config.trunks.len();
         let doorkeeper = Doorkeeper::new(now, rng.fork("sip/nonces"));
         let mut dice = rng.fork("sip/qualify");
-        let qualified = (0u16..)
+        let sides = (0u16..)
             .map(TrunkId)
             .zip(&config.trunks)
-            .filter_map(|(id, trunk)| {
-                let every = trunk.qualify_every.filter(|_| trunk.peer.is_some())?;
-                // Spread, so that a hundred trunks are not asked at once.
-                let first = Duration::from_millis(u64::from(dice.below(1_000)));
-                Some((id, Qualified::new(now, every, first)))
-            })
+            .map(|(id, trunk)| TrunkSide::new(now, id, trunk, &mut dice, &rng))
             .collect();
-        Self {
+        let mut endpoint = Self {
             core: Core::new(config, rng.fork("sip")),
             gate,
             dialogs: SlotMap::with_key(),
@@ -110,10 +106,12 @@ impl Endpoint {
             calls: 0,
             calls_of: vec![0; trunks],
             doorkeeper,
-            qualified,
+            sides,
             is_draining: false,
             is_overloaded: false,
-        }
+        };
+        (0u16..).take(trunks).for_each(|id| endpoint.tell_trunk(TrunkId(id)));
+        endpoint
     }
 
     /// Wall time. Nothing here depends on it: nonces count from the start.
@@ -131,9 +129,10 @@ impl Endpoint {
         };
     }
 
-    /// Stops taking new calls: 503 with Retry-After.
-    pub fn drain(&mut self) {
+    /// Stops taking new calls: 503 with Retry-After. Registrations are taken back, so that none come.
+    pub fn drain(&mut self, now: Instant) {
         self.is_draining = true;
+        self.unregister(now);
     }
 
     /// While it lasts new calls get 503 with Retry-After; those that are there go on.
@@ -157,6 +156,9 @@ impl Endpoint {
             }
             TransportInput::StreamBytes { flow, bytes } => self.stream_bytes(now, flow, bytes),
             TransportInput::StreamClosed { flow } => self.stream_closed(now, flow),
+            TransportInput::PeerResolved { trunk, addresses } => {
+                self.peer_resolved(now, trunk, addresses);
+            }
         }
         self.settle_transactions(now);
     }
@@ -192,17 +194,17 @@ impl Endpoint {
     pub fn invite(&mut self, now: Instant, invite: OutgoingInvite) -> Result<DialogKey, ApiMisuse> {
         let trunk =
             self.trunk(invite.trunk).ok_or(ApiMisuse::BadArgument("invite: no such trunk"))?;
-        let peer = trunk.peer.ok_or(ApiMisuse::BadArgument("invite: the trunk has no peer"))?;
-        let transport = trunk.transport;
+        if !trunk.has_peer() {
+            return Err(ApiMisuse::BadArgument("invite: the trunk has no peer"));
+        }
+        let account = trunk.account.clone();
         let target = Uri::parse(invite.target.clone().into())
             .map_err(|_| ApiMisuse::BadArgument("invite: target is no URI"))?;
-        let listener = self
-            .core
-            .listener_for(transport, peer)
-            .ok_or(ApiMisuse::BadArgument("invite: no listener of that transport"))?;
-        let path = self.core.connect(now, listener, peer);
+        let path = self
+            .way_to(now, invite.trunk)
+            .ok_or(ApiMisuse::BadArgument("invite: no address of the peer, or no listener"))?;
         let tag = self.core.rng.token(TAG_LENGTH);
-        let local = facts::local_address(&invite, &self.core.host_of(path));
+        let local = facts::local_address(&invite, account.as_ref(), &self.core.host_of(path));
         let remote = format!("<{target}>");
         let call_id = self.core.rng.token(CALL_ID_LENGTH);
         let far = Peer::outgoing(call_id, tag.clone(), local, remote, target, path);
@@ -279,8 +281,7 @@ impl Endpoint {
             let why = self.dialogs.get(*key).and_then(|dialog| dialog.next_deadline());
             (*at, why.map_or(Why("sip.dialog"), |(_, why)| why))
         });
-        let asking = self.qualified.values().map(Qualified::next).min();
-        [dialogs, self.core.flows.poll_timeout(), asking]
+        [dialogs, self.core.flows.poll_timeout(), self.trunk_deadline()]
             .into_iter()
             .fold(self.core.transactions.poll_timeout(), earliest)
     }
@@ -308,13 +309,10 @@ impl Endpoint {
             closing: self.dialogs.len().saturating_sub(self.calls),
             transactions: self.core.transactions.len(),
             flows: self.core.flows.len(),
-            round_trips: self
-                .qualified
-                .iter()
-                .map(|(trunk, qualified)| match qualified.state() {
-                    TrunkState::Up(round_trip) => (*trunk, Some(round_trip)),
-                    TrunkState::Unknown | TrunkState::Down => (*trunk, None),
-                })
+            round_trips: (0u16..)
+                .map(TrunkId)
+                .zip(&self.sides)
+                .filter_map(|(trunk, side)| Some((trunk, side.round_trip()?)))
                 .collect(),
             is_draining: self.is_draining,
         }
@@ -324,54 +322,13 @@ impl Endpoint {
         self.core.trunk(id)
     }
 
-    /// Sends OPTIONS to the trunks whose turn it is.
-    fn ask_trunks(&mut self, now: Instant) {
-        let due: Vec<TrunkId> = self
-            .qualified
-            .iter_mut()
-            .filter_map(|(trunk, qualified)| qualified.is_due(now).then_some(*trunk))
-            .collect();
-        for trunk in due {
-            let sent = self.send_options(now, trunk);
-            if let Some(qualified) = self.qualified.get_mut(&trunk) {
-                qualified.asked(now, sent);
-            }
-        }
-    }
-
-    fn send_options(&mut self, now: Instant, trunk: TrunkId) -> Option<TransactionId> {
-        let config = self.trunk(trunk)?;
-        let (peer, transport) = (config.peer?, config.transport);
-        let listener = self.core.listener_for(transport, peer)?;
-        let path = self.core.connect(now, listener, peer);
-        let target = Uri::parse(format!("sip:{peer}").into()).ok()?;
-        let local = format!("<sip:{}>", self.core.host_of(path));
-        let tag = self.core.rng.token(TAG_LENGTH);
-        let call_id = self.core.rng.token(CALL_ID_LENGTH);
-        let mut far = Peer::outgoing(call_id, tag, local, format!("<{target}>"), target, path);
-        let request = far.first_request(&mut self.core, Method::Options, path);
-        self.core.send(now, request, path, Owner::Qualify(trunk))
-    }
-
-    /// Any answer means that the trunk is there; none, that it is not.
-    fn trunk_answered(&mut self, now: Instant, trunk: TrunkId, event: &TransactionEvent) {
-        let is_up = match &event.outcome {
-            Outcome::Response(response) if response.status.is_provisional() => return,
-            Outcome::Response(_) => true,
-            Outcome::TimedOut | Outcome::Undeliverable => false,
-        };
-        let Some(qualified) = self.qualified.get_mut(&trunk) else { return };
-        if let Some(up) = qualified.outcome(now, event.id, is_up) {
-            self.core.out.event(UaEvent::TrunkState { trunk, up });
-        }
-    }
-
     /// Hands what transactions have to say to their owners.
     fn settle_transactions(&mut self, now: Instant) {
         while let Some(event) = self.core.transactions.poll_event() {
             match event.owner {
                 Owner::Dialog(key) => self.dialog_event(now, key, event),
-                Owner::Qualify(trunk) => self.trunk_answered(now, trunk, &event),
+                Owner::Qualify(trunk) => self.options_answered(now, trunk, &event),
+                Owner::Registration(trunk) => self.register_answered(now, trunk, &event),
                 Owner::Nobody => {}
             }
         }
@@ -380,8 +337,14 @@ impl Endpoint {
     fn dialog_event(&mut self, now: Instant, key: DialogKey, event: TransactionEvent) {
         match self.dialogs.get_mut(key) {
             Some(dialog) => {
+                let is_lost = matches!(event.outcome, Outcome::TimedOut | Outcome::Undeliverable);
+                let lost = (is_lost && event.method == Method::Invite)
+                    .then_some((dialog.trunk, dialog.peer.source.peer));
                 dialog.handle_transaction(now, &mut self.core, event);
                 self.settle(key);
+                if let Some((trunk, peer)) = lost {
+                    self.call_unanswered(now, trunk, peer);
+                }
             }
             None => self.late_event(now, event),
         }

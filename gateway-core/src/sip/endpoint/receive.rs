@@ -10,6 +10,7 @@ use crate::base::ids::{DialogKey, TrunkId};
 use crate::base::limits::SIP_DIALOGS_CLOSING_MAX;
 use crate::sip::dialog::ringing::terms_of;
 use crate::sip::dialog::{Dialog, Peer};
+use crate::sip::gate::Gate;
 use crate::sip::outbox::Path;
 use crate::sip::wire::body::Body;
 use crate::sip::wire::incoming::client_transaction_name;
@@ -105,7 +106,7 @@ impl Endpoint {
             None => self.invites.get(&invite).copied(),
         };
         let dialog = key.and_then(|key| self.dialogs.get_mut(key));
-        if dialog.as_ref().is_some_and(|dialog| !is_of(dialog, sender, path)) {
+        if dialog.as_ref().is_some_and(|dialog| !is_of(&self.gate, dialog, sender, path)) {
             return self.refuse_trunk(sender, path, incoming, 481);
         }
         let tag = match &dialog {
@@ -146,7 +147,7 @@ impl Endpoint {
         let dialog = self.dialogs.get(key)?;
         let peer = &dialog.peer;
         let is_same = peer.call_id == incoming.call_id && peer.remote_tag == incoming.from_tag();
-        (is_same && is_of(dialog, sender, path)).then_some(key)
+        (is_same && is_of(&self.gate, dialog, sender, path)).then_some(key)
     }
 
     /// A request without a To tag.
@@ -321,10 +322,13 @@ impl Endpoint {
     }
 }
 
-/// Whether a sender may speak inside this dialog: its trunk, or the very source that made it.
-fn is_of(dialog: &Dialog, sender: Sender, path: Path) -> bool {
+/// Whether a sender may speak inside this dialog: its trunk (several may be at one address), or the very source that made
+/// it.
+fn is_of(gate: &Gate, dialog: &Dialog, sender: Sender, path: Path) -> bool {
     match sender {
-        Sender::Trunk(trunk) => dialog.trunk == trunk,
+        Sender::Trunk(trunk) => {
+            dialog.trunk == trunk || gate.is_source(dialog.trunk, path.peer.ip())
+        }
         Sender::Stranger => dialog.peer.source == path,
     }
 }

@@ -63,6 +63,8 @@ impl Endpoint {
         let Some((listener, peer)) = self.core.flows.closed(flow) else { return };
         let path = Path { listener, peer, flow: Some(flow) };
         self.core.transactions.way_failed(now, path, &mut self.core.out);
+        self.settle_transactions(now);
+        self.connection_lost(now, listener, peer);
     }
 
     /// Due deadlines of connections.

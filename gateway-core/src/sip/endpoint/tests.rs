@@ -4,6 +4,8 @@ mod basic;
 mod digest;
 mod informs;
 mod offers;
+mod peers;
+mod registration;
 mod sessions;
 mod stage;
 mod streams;

@@ -18,6 +18,10 @@ impl Endpoint {
         path: Path,
         incoming: &Incoming,
     ) -> Option<TrunkId> {
+        let sender = match sender {
+            Sender::Trunk(first) => Sender::Trunk(self.trunk_of_account(first, path, incoming)),
+            Sender::Stranger => Sender::Stranger,
+        };
         let trunk = match sender {
             Sender::Trunk(trunk) if self.trunk(trunk).is_some_and(|t| !t.require_both) => {
                 return Some(trunk);
@@ -48,6 +52,21 @@ impl Endpoint {
             Judgement::LockedOut => self.core.out.counters.sip_locked_out += 1,
         }
         None
+    }
+
+    /// Several accounts at one PBX: the trunk whose account is called, if this is a source of it, else `first`.
+    fn trunk_of_account(&self, first: TrunkId, path: Path, incoming: &Incoming) -> TrunkId {
+        let called = text::user_of(&incoming.request.uri);
+        let is_called = |id: TrunkId| {
+            let account = self.trunk(id).and_then(|trunk| trunk.account.as_ref());
+            account.is_some_and(|account| account.user == called)
+        };
+        if called.is_empty() || is_called(first) {
+            return first;
+        }
+        let mut others = (0u16..).map(TrunkId).take(self.core.config.trunks.len());
+        let found = others.find(|id| is_called(*id) && self.gate.is_source(*id, path.peer.ip()));
+        found.unwrap_or(first)
     }
 
     /// The trunk whose user a stranger names; the first that has users, if he names none we know.

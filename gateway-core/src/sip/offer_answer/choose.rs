@@ -4,6 +4,7 @@ use std::fmt;
 
 use arrayvec::ArrayVec;
 
+use super::secure::Agreement;
 use super::{CodecOrder, Events, OfferError, SdpPolicy};
 use crate::media::codec::CodecKind;
 use crate::rtp::session::{EventFormat, RtpSession};
@@ -30,6 +31,8 @@ pub(super) struct Choice {
     pub comfort_noise: Option<u8>,
     pub packet_time_ms: u8,
     pub rtcp_mux: bool,
+    /// Keys; found beside the choice of formats.
+    pub srtp: Option<Agreement>,
 }
 
 /// Names of formats for a Warning: at most eight, letters, digits and `-.` only.
@@ -63,6 +66,7 @@ pub(super) fn from_offer(offer: &Media, policy: &SdpPolicy) -> Result<Choice, Of
         comfort_noise: comfort_noise(offer, codec),
         packet_time_ms: packet_time(offer, policy, codec),
         rtcp_mux: offer.rtcp_mux,
+        srtp: None,
     })
 }
 
@@ -110,6 +114,7 @@ pub(super) fn from_answer(
         comfort_noise: None,
         packet_time_ms: packet_time(answer, policy, codec),
         rtcp_mux: offer.rtcp_mux && answer.rtcp_mux,
+        srtp: None,
     })
 }
 

@@ -29,6 +29,7 @@ pub(super) fn answer(
         }
     }
     media.protocol.clone_from(&offer.protocol);
+    media.crypto = choice.srtp.iter().map(|agreed| agreed.line.clone()).collect();
     media.rtcp_mux = choice.rtcp_mux;
     media
 }
@@ -61,7 +62,7 @@ fn audio(
         packet_time_ms_max: Some(PACKET_TIME_MS_MAX),
         rtcp: None,
         rtcp_mux: false,
-        offers_srtp: false,
+        crypto: Vec::new(),
     }
 }
 

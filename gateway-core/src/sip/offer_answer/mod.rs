@@ -4,13 +4,14 @@
 //! the next exchange *succeeds*; a failed one changes nothing. Media lines keep their place for the whole dialog; all
 //! but one audio line are refused with port 0 (video, T.38, a second audio).
 //!
-//! Refuses: encrypted-only profiles (`RTP/SAVP`, DTLS), host names in `c=`, the other address family. `RTP/AVP` with
-//! `a=crypto` is best-effort SRTP (RFC 8643) and falls back to plain RTP.
+//! Refuses: DTLS, host names in `c=`, the other address family; without SRTP in the policy `RTP/SAVP`, too. `RTP/AVP` with
+//! `a=crypto` is best-effort SRTP (RFC 8643), which falls back to plain RTP.
 //!
 //! Decided: an answer names one codec (and telephone-event), so that a phone never changes codec in mid-call.
 
 mod choose;
 mod describe;
+mod secure;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,8 @@ use crate::sip::sdp::{Connection, Description, Direction, Media, Origin, SdpErro
 
 pub use choose::CodecList;
 use choose::{Choice, Format};
+use secure::Keys;
+pub use secure::Srtp;
 
 /// What SDP of ours says and accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub struct SdpPolicy {
     pub symmetric: bool,
     /// Calls of ours: SDP of a 183 sets the sound up at once. Off: it is only remembered, for a 200 without SDP.
     pub early_media: bool,
+    /// Keys in SDP (RFC 4568).
+    pub srtp: Srtp,
 }
 
 impl Default for SdpPolicy {
@@ -50,6 +55,7 @@ impl Default for SdpPolicy {
             packet_time_ms: 20,
             symmetric: true,
             early_media: false,
+            srtp: Srtp::Off,
         }
     }
 }
@@ -89,6 +95,9 @@ pub enum OfferError {
         /// Names of what was offered.
         offered: CodecList,
     },
+    /// SRTP is needed, and there is no key that both can use.
+    #[error("no SRTP key in common; offer RTP/SAVP with AES_CM_128_HMAC_SHA1_80")]
+    NoKeys,
     /// An answer that does not fit our offer.
     #[error("answer refuses the audio stream or has another shape than the offer")]
     AnswerShape,
@@ -103,6 +112,7 @@ pub struct OfferAnswer {
     policy: SdpPolicy,
     local: SocketAddr,
     wish: Direction,
+    keys: Keys,
     origin: OriginState,
     agreed: Option<Agreed>,
     offered: Option<Offered>,
@@ -142,6 +152,7 @@ impl OfferAnswer {
     /// Nothing agreed yet. `local` is our advertised RTP address; RTCP is the port above.
     pub fn new(local: SocketAddr, policy: SdpPolicy, mut rng: Rng) -> Self {
         Self {
+            keys: Keys::new(policy.srtp, &rng),
             policy,
             local,
             wish: Direction::SendRecv,
@@ -187,6 +198,12 @@ impl OfferAnswer {
         let formats = self.formats_to_offer(scope);
         let agreed = self.agreed.as_ref();
         let mut ours = describe::offer(self.local, &formats, &self.policy, self.wish);
+        // What fell back to plain RTP stays so.
+        if agreed.is_none_or(|agreed| agreed.session.srtp.is_some()) {
+            let (crypto, protocol) = self.keys.offered();
+            ours.crypto = crypto;
+            ours.protocol = protocol.to_owned();
+        }
         let audio = agreed.map_or(0, |agreed| agreed.audio);
         let mut lines = agreed.map_or_else(Vec::new, |agreed| agreed.lines.clone());
         match lines.get_mut(audio) {
@@ -212,7 +229,8 @@ impl OfferAnswer {
             return Err(OfferError::AnswerShape);
         }
         self.check_transport(peer)?;
-        let choice = choose::from_answer(peer, ours, &self.policy)?;
+        let mut choice = choose::from_answer(peer, ours, &self.policy)?;
+        choice.srtp = self.keys.accept(ours, peer)?;
         let session = self.session_with(peer, &choice);
         let (mut lines, audio) = (offered.lines.clone(), offered.audio);
         if let Some(line) = lines.get_mut(audio) {
@@ -258,7 +276,10 @@ impl OfferAnswer {
                 continue;
             }
             let usable = self.check_transport(line);
-            match usable.and_then(|()| choose::from_offer(line, &self.policy)) {
+            let choice = usable.and_then(|()| choose::from_offer(line, &self.policy));
+            let choice =
+                choice.and_then(|choice| Ok(Choice { srtp: self.keys.answer(line)?, ..choice }));
+            match choice {
                 Ok(choice) => return Ok((at, choice)),
                 Err(error) => first_error = first_error.or(Some(error)),
             }
@@ -267,7 +288,7 @@ impl OfferAnswer {
     }
 
     fn check_transport(&self, line: &Media) -> Result<(), OfferError> {
-        if !matches!(line.protocol.as_str(), "RTP/AVP" | "RTP/AVPF") {
+        if !self.keys.takes(line) {
             return Err(OfferError::Transport(choose::printable(&line.protocol)));
         }
         let Connection::Address(address) = line.connection else {
@@ -305,6 +326,7 @@ impl OfferAnswer {
             packet_time_ms: choice.packet_time_ms,
             direction: media_direction(self.direction_towards(peer)),
             latching: if self.policy.symmetric { Latching::LearnOnce } else { Latching::Strict },
+            srtp: choice.srtp.as_ref().map(|agreed| agreed.keys.clone()),
         }
     }
 

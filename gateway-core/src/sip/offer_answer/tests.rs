@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::rtp::session::Direction as MediaDirection;
+use crate::rtp::session::{Direction as MediaDirection, SrtpProfile};
 
 fn machine(policy: SdpPolicy) -> OfferAnswer {
     let local = "192.0.2.1:20000".parse().expect("address");
@@ -376,4 +376,137 @@ fn mutate(bytes: &mut Vec<u8>, seeds: &[Vec<u8>], rng: &mut Rng) {
             bytes.splice(place..place, copy);
         }
     }
+}
+
+fn srtp(srtp: Srtp) -> SdpPolicy {
+    SdpPolicy { srtp, ..SdpPolicy::default() }
+}
+
+fn text(sdp: Vec<u8>) -> String {
+    String::from_utf8(sdp).expect("ours is text")
+}
+
+/// Values of the crypto lines.
+fn crypto_of(sdp: &str) -> Vec<&str> {
+    sdp.lines().filter_map(|line| line.strip_prefix("a=crypto:")).collect()
+}
+
+const THEIR_KEY: &str = "inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";
+
+/// An offer or answer by this transport with these crypto lines.
+fn with_crypto(transport: &str, lines: &[&str]) -> Vec<u8> {
+    let lines: String = lines.iter().map(|line| format!("a=crypto:{line}\r\n")).collect();
+    format!(
+        "v=0\r\no=- 1 1 IN IP4 198.51.100.7\r\ns=-\r\nc=IN IP4 198.51.100.7\r\nt=0 0\r\n\
+         m=audio 4000 {transport} 8\r\n{lines}"
+    )
+    .into_bytes()
+}
+
+#[test]
+fn keys_are_answered_under_their_tag_and_transport() {
+    let known = format!("7 AES_CM_128_HMAC_SHA1_80 {THEIR_KEY}|2^31");
+    let unknown = format!("1 F8_128_HMAC_SHA1_80 {THEIR_KEY}");
+    let with_mki = format!("2 AES_CM_128_HMAC_SHA1_80 {THEIR_KEY}|2^20|1:4");
+    let open = format!("3 AES_CM_128_HMAC_SHA1_80 {THEIR_KEY} UNENCRYPTED_SRTCP");
+    let lines = [unknown.as_str(), &with_mki, &open, &known];
+    for (transport, wanted) in
+        [("RTP/SAVP", Srtp::Required), ("RTP/SAVP", Srtp::Optional), ("RTP/AVP", Srtp::Optional)]
+    {
+        let mut machine = machine(srtp(wanted));
+        let answer = text(machine.answer(&with_crypto(transport, &lines)).expect("usable"));
+        assert!(answer.contains(&format!("m=audio 20000 {transport} 8")), "{answer}");
+        let ours = crypto_of(&answer);
+        assert!(ours.len() == 1 && ours[0].starts_with("7 AES_CM_128_HMAC_SHA1_80 inline:"));
+        assert!(!answer.contains(THEIR_KEY), "a key of our own");
+        let keys = machine.session().and_then(|it| it.srtp.clone()).expect("keys");
+        assert_eq!(keys.receive.bytes().len(), 30);
+        assert_ne!(keys.send, keys.receive);
+        assert!(!format!("{keys:?}{machine:?}").contains("d0Rmdm"), "keys are not printed");
+        // The same offer again changes nothing: neither keys nor the version.
+        assert_eq!(text(machine.answer(&with_crypto(transport, &lines)).expect("usable")), answer);
+        let rekeyed = known.replace("d0Rm", "e0Rm");
+        machine.answer(&with_crypto(transport, &[&rekeyed])).expect("usable");
+        let renewed = machine.session().and_then(|it| it.srtp.clone()).expect("keys");
+        assert_eq!(renewed.send, keys.send);
+        assert_ne!(renewed.receive, keys.receive);
+    }
+}
+
+#[test]
+fn without_a_key_in_common_what_needs_one_is_refused() {
+    let unknown = format!("1 F8_128_HMAC_SHA1_80 {THEIR_KEY}");
+    let short = "1 AES_CM_128_HMAC_SHA1_80 inline:d0Rm";
+    let not_base64 = "1 AES_CM_128_HMAC_SHA1_80 inline:????";
+    for (transport, lines, wanted) in [
+        ("RTP/SAVP", &[unknown.as_str()][..], Srtp::Required),
+        ("RTP/SAVP", &[short], Srtp::Optional),
+        ("RTP/SAVP", &[not_base64, "", "1", "x y z"], Srtp::Optional),
+        ("RTP/SAVP", &[], Srtp::Optional),
+        ("RTP/AVP", &[], Srtp::Required),
+    ] {
+        let refusal = machine(srtp(wanted)).answer(&with_crypto(transport, lines));
+        assert_eq!(refusal, Err(OfferError::NoKeys), "{transport} {lines:?} {wanted:?}");
+    }
+    let plain = machine(srtp(Srtp::Optional)).answer(&with_crypto("RTP/AVP", &[&unknown]));
+    assert!(crypto_of(&text(plain.expect("falls back"))).is_empty());
+}
+
+#[test]
+fn our_offer_puts_up_keys_and_takes_the_one_that_was_chosen() {
+    for (wanted, transport) in [(Srtp::Optional, "RTP/AVP"), (Srtp::Required, "RTP/SAVP")] {
+        let mut machine = machine(srtp(wanted));
+        let offer = text(machine.offer(OfferScope::Everything));
+        assert!(offer.contains(&format!("m=audio 20000 {transport} ")), "{offer}");
+        let ours = crypto_of(&offer);
+        assert_eq!(ours.len(), 4, "{offer}");
+        assert!(ours[0].starts_with("1 AES_CM_128_HMAC_SHA1_80 inline:"));
+        let chosen = format!("4 AES_CM_128_HMAC_SHA1_32 {THEIR_KEY}");
+        machine.accept_answer(&with_crypto(transport, &[&chosen])).expect("good");
+        let keys = machine.session().and_then(|it| it.srtp.clone()).expect("keys");
+        assert_eq!(keys.send.profile(), SrtpProfile::AesCm128Sha1_32);
+        // A hold within the dialog keeps transport and keys.
+        machine.set_hold(true);
+        let held = text(machine.offer(OfferScope::AsAgreed));
+        assert!(held.contains(&format!("m=audio 20000 {transport} ")), "{held}");
+        assert_eq!(crypto_of(&held), ours);
+    }
+}
+
+#[test]
+fn an_answer_without_keys_falls_back_or_ends() {
+    let mut optional = machine(srtp(Srtp::Optional));
+    optional.offer(OfferScope::Everything);
+    optional.accept_answer(&with_crypto("RTP/AVP", &[])).expect("plain RTP");
+    assert_eq!(optional.session().map(|it| it.srtp.is_some()), Some(false));
+    let again = text(optional.offer(OfferScope::AsAgreed));
+    assert!(crypto_of(&again).is_empty() && again.contains("RTP/AVP"), "{again}");
+    let wrong_tag = format!("9 AES_CM_128_HMAC_SHA1_80 {THEIR_KEY}");
+    let wrong_suite = format!("1 AES_CM_128_HMAC_SHA1_32 {THEIR_KEY}");
+    for (transport, line, error) in [
+        ("RTP/AVP", None, OfferError::AnswerShape),
+        ("RTP/SAVP", None, OfferError::NoKeys),
+        ("RTP/SAVP", Some(&wrong_tag), OfferError::NoKeys),
+        ("RTP/SAVP", Some(&wrong_suite), OfferError::NoKeys),
+    ] {
+        let mut required = machine(srtp(Srtp::Required));
+        required.offer(OfferScope::Everything);
+        let lines: Vec<&str> = line.into_iter().map(String::as_str).collect();
+        let refused = required.accept_answer(&with_crypto(transport, &lines));
+        assert_eq!(refused, Err(error), "{transport} {lines:?}");
+        assert!(required.session().is_none());
+    }
+}
+
+#[test]
+fn two_of_us_agree_on_keys() {
+    let mut caller = machine(srtp(Srtp::Required));
+    let local = "192.0.2.2:20000".parse().expect("address");
+    let mut called = OfferAnswer::new(local, srtp(Srtp::Optional), Rng::from_number(2));
+    let offer = caller.offer(OfferScope::Everything);
+    let answer = called.answer(&offer).expect("usable");
+    caller.accept_answer(&answer).expect("good");
+    let keys = |machine: &OfferAnswer| machine.session().and_then(|it| it.srtp.clone());
+    let (caller, called) = (keys(&caller).expect("keys"), keys(&called).expect("keys"));
+    assert_eq!((caller.send, caller.receive), (called.receive, called.send));
 }

@@ -14,6 +14,7 @@ mod tests;
 use std::net::IpAddr;
 
 use crate::base::limits::{SDP_BYTES_MAX, SDP_MEDIA_MAX};
+use crate::base::pii::Pii;
 
 /// A session description, reduced to what a gateway acts on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,8 +62,20 @@ pub struct Media {
     pub rtcp: Option<(u16, Option<IpAddr>)>,
     /// `a=rtcp-mux` (RFC 5761).
     pub rtcp_mux: bool,
-    /// `a=crypto` is there: under `RTP/AVP` an offer of best-effort SRTP (RFC 8643).
-    pub offers_srtp: bool,
+    /// `a=crypto` lines that say no more than a key (RFC 4568), in order. Under `RTP/AVP` an offer of best-effort SRTP
+    /// (RFC 8643).
+    pub crypto: Vec<Crypto>,
+}
+
+/// One `a=crypto`: a suite and the key of whoever wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crypto {
+    /// Number by which an answer names what it takes.
+    pub tag: u32,
+    /// Crypto suite, upper case.
+    pub suite: String,
+    /// Master key and salt.
+    pub key: Pii<Vec<u8>>,
 }
 
 /// What one payload type number stands for.
@@ -152,7 +165,7 @@ impl Media {
             packet_time_ms_max: None,
             rtcp: None,
             rtcp_mux: false,
-            offers_srtp: false,
+            crypto: Vec::new(),
         }
     }
 }

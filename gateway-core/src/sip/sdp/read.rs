@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use sdp_types::{Attribute, ParserError, Session};
 
-use super::{Connection, Description, Direction, FormatMap, Media, Origin, SdpError};
+use super::{Connection, Crypto, Description, Direction, FormatMap, Media, Origin, SdpError};
 use crate::base::limits::{SDP_FORMATS_MAX, SDP_MEDIA_MAX};
+use crate::base::pii::Pii;
 
 pub(super) fn description(mended: &str) -> Result<Description, SdpError> {
     let session = Session::parse(mended.as_bytes()).map_err(|error| unreadable(&error))?;
@@ -56,7 +60,7 @@ fn media(line: &sdp_types::Media, shared: &Shared<'_>) -> Media {
         packet_time_ms_max: number("maxptime"),
         rtcp: value(own, "rtcp").and_then(rtcp),
         rtcp_mux: has(own, "rtcp-mux"),
-        offers_srtp: has(own, "crypto"),
+        crypto: own.iter().filter_map(crypto).take(CRYPTO_MAX).collect(),
     }
 }
 
@@ -123,6 +127,36 @@ fn rtcp(text: &str) -> Option<(u16, Option<IpAddr>)> {
     Some((port, fields.nth(2).and_then(address)))
 }
 
+/// `1 AES_CM_128_HMAC_SHA1_80 inline:BASE64|2^31`. `None`: another attribute, or one that asks for what we lack: several keys,
+/// an MKI, a packet left in the clear.
+fn crypto(attribute: &Attribute) -> Option<Crypto> {
+    if !attribute.attribute.trim().eq_ignore_ascii_case("crypto") {
+        return None;
+    }
+    let mut words = attribute.value.as_deref()?.split_whitespace();
+    let tag = words.next()?.parse().ok()?;
+    let suite = words.next()?.to_ascii_uppercase();
+    let inline = words.next()?;
+    let (method, key) = inline.split_once(':')?;
+    let mut parts = key.split('|');
+    let key = parts.next()?;
+    let has_mki = parts.any(|part| part.contains(':'));
+    if !method.eq_ignore_ascii_case("inline") || inline.contains(';') || has_mki {
+        return None;
+    }
+    // Session parameters: one that begins with a dash may be passed over (RFC 4568 §6.3.7); a window is a hint.
+    let asks =
+        words.any(|word| !(word.starts_with('-') || word.to_ascii_uppercase().starts_with("WSH=")));
+    if asks {
+        return None;
+    }
+    // Seen without its padding.
+    let lenient =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let key = GeneralPurpose::new(&STANDARD, lenient).decode(key).ok()?;
+    Some(Crypto { tag, suite, key: Pii::new(key) })
+}
+
 fn connection(line: &sdp_types::Connection) -> Connection {
     match address(&line.connection_address) {
         Some(address) if !address.is_multicast() => Connection::Address(address),
@@ -183,4 +217,6 @@ fn unreadable(error: &ParserError) -> SdpError {
     }
 }
 
+/// Lines read of one media line; real offers have at most eight.
+const CRYPTO_MAX: usize = 16;
 const UNSPECIFIED: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);

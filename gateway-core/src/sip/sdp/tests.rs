@@ -34,7 +34,7 @@ fn what_we_write_reads_back_as_the_same_value() {
             packet_time_ms_max: Some(60),
             rtcp: None,
             rtcp_mux: true,
-            offers_srtp: false,
+            crypto: Vec::new(),
         };
         let origin = Origin { session_id: "77".to_owned(), version: 3, address };
         let ours = Description { origin, media: vec![audio] };

@@ -1,8 +1,10 @@
 //! Our own descriptions as text, in the order that old parsers expect (RFC 8866 §5): `v o s c t m a`.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use sdp_types::{Session, Time};
 
-use super::{Connection, Description, Media};
+use super::{Connection, Crypto, Description, Media};
 
 pub(super) fn description(ours: &Description) -> Vec<u8> {
     let mut origin = sdp_types::Origin::with_ip_addr(
@@ -60,6 +62,10 @@ fn media(line: &Media, ours: &Description) -> sdp_types::Media {
     }
     if line.rtcp_mux {
         media.add_attribute_from_str("rtcp-mux");
+    }
+    for Crypto { tag, suite, key } in &line.crypto {
+        let key = BASE64.encode(key.reveal());
+        media.add_attribute_with_value("crypto", format!("{tag} {suite} inline:{key}"));
     }
     media.add_attribute_from_str(line.direction.name());
     media

@@ -1,6 +1,7 @@
 //! The codec-dependent part of a trunk leg, built by signalling for each negotiated session.
 
 use crate::leg::trunk::media::inband::InbandGuard;
+use crate::leg::trunk::media::shield::Shield;
 use crate::media::codec::{self, CodecKind, Encoder, EncoderSettings, PAYLOAD_BYTES_MAX};
 use crate::media::dtmf::event::EventSender;
 use crate::media::frame::{Frame, SampleRate};
@@ -24,6 +25,8 @@ pub struct AudioPath {
     payload: Box<[u8]>,
     pub(super) keys: Option<EventSender>,
     pub(super) inband: Option<InbandGuard>,
+    /// SRTP on its way to the media half, or home.
+    pub(super) shield: Option<Box<Shield>>,
 }
 
 impl AudioPath {
@@ -43,6 +46,7 @@ impl AudioPath {
         let encoders: Vec<Box<dyn Encoder>> =
             rates.iter().map(|rate| codec::new_encoder(codec, *rate, settings)).collect();
         let listens_for_tones = session.receive_events.is_empty();
+        let shield = session.srtp.as_ref().map(Shield::new);
         Box::new(Self {
             codec,
             rate: row.pcm_rate,
@@ -57,6 +61,8 @@ impl AudioPath {
             keys: session.send_events.map(|format| EventSender::new(format.clock_hz, 20)),
             inband: (listens_for_tones && !session.receive.is_empty())
                 .then(|| InbandGuard::new(session.receive[0].1)),
+            shield: shield
+                .map(|shield| shield.expect("a master key has the lengths of its profile")),
         })
     }
 

@@ -168,7 +168,11 @@ impl TrunkSignal {
             UaEvent::Info { body, .. } => self.outputs.push_back(TrunkOutput::Json(body)),
             UaEvent::InfoAnswered { .. } => {}
             UaEvent::Ended { how, .. } => self.on_dialog_end(how),
-            UaEvent::Invited { .. } | UaEvent::TrunkState { .. } => {}
+            UaEvent::Invited { .. }
+            | UaEvent::TrunkState { .. }
+            | UaEvent::Registration { .. }
+            | UaEvent::TrunkName { .. }
+            | UaEvent::TrunkUsable { .. } => {}
         }
     }
 

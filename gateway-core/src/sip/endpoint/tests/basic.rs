@@ -206,7 +206,7 @@ fn options_is_answered_without_memory_and_503_while_draining() {
     let ok = t.expect(200, "OPTIONS");
     assert!(ok.must("Allow").contains("INVITE"));
     assert!(t.endpoint.is_empty());
-    t.endpoint.drain();
+    t.endpoint.drain(t.now);
     t.recv(Said::new("OPTIONS"));
     t.expect(503, "OPTIONS");
     t.recv(invite());

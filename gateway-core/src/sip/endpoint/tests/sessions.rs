@@ -291,6 +291,7 @@ fn a_trunk_is_asked_and_its_state_told_when_it_changes() {
     t.expect_nothing(); // still up: nothing to tell
     t.run_for(secs(120));
     assert!(matches!(t.event(), UaEvent::TrunkState { up: None, .. }));
+    t.expect_usable(false);
     t.run_for(Duration::from_secs(120));
     t.sent.clear();
     t.expect_nothing(); // still down

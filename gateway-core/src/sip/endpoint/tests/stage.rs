@@ -8,6 +8,7 @@ use crate::base::ids::{DialogKey, ListenerId, TrunkId};
 use crate::base::pii::Pii;
 use crate::base::rng::Rng;
 use crate::sip::endpoint::*;
+use crate::sip::registration::RegistrationState;
 use crate::sip::trunk::{Cidr, ListenerConfig, SipTransport, TrunkConfig, UnknownSource};
 
 pub const OURS: &str = "203.0.113.1:5060";
@@ -213,19 +214,10 @@ pub fn trunk_config() -> TrunkConfig {
     TrunkConfig {
         name: "pbx".to_owned(),
         sources: vec!["198.51.100.0/24".parse::<Cidr>().expect("a block")],
-        users: Vec::new(),
-        require_both: false,
-        realm: "weebee".to_owned(),
         peer: Some(THEIRS.parse().expect("an address")),
-        transport: SipTransport::Udp,
-        credentials: None,
-        qualify_every: None,
-        session_expires: None,
-        reliable_provisional: false,
         calls_max: 100,
         trusted: true,
-        takes_json: false,
-        headers: Vec::new(),
+        ..TrunkConfig::default()
     }
 }
 
@@ -233,6 +225,7 @@ pub fn listener(transport: SipTransport) -> ListenerConfig {
     ListenerConfig {
         bind: OURS.parse().expect("an address"),
         transport,
+        accepts: true,
         advertised: None,
         advertised_media: None,
     }
@@ -389,6 +382,31 @@ impl Stage {
 
     pub fn end(&mut self, dialog: DialogKey) {
         self.command(UaCommand::End { dialog, cause: Some(16) });
+    }
+
+    /// The next event must be this state of the registration.
+    #[track_caller]
+    pub fn expect_registration(&mut self, wanted: RegistrationState) {
+        match self.event() {
+            UaEvent::Registration { trunk: TrunkId(0), state } => assert_eq!(state, wanted),
+            other => panic!("expected {wanted:?}, got {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub fn expect_usable(&mut self, wanted: bool) {
+        match self.event() {
+            UaEvent::TrunkUsable { trunk: TrunkId(0), usable } => assert_eq!(usable, wanted),
+            other => panic!("expected usable {wanted}, got {other:?}"),
+        }
+        assert_eq!(self.endpoint.trunk_is_usable(TrunkId(0)), wanted);
+    }
+
+    /// io looked up the name of the trunk's peer.
+    pub fn resolved(&mut self, addresses: &[&str]) {
+        let addresses: Vec<SocketAddr> =
+            addresses.iter().map(|it| it.parse().expect("an address")).collect();
+        self.input(TransportInput::PeerResolved { trunk: TrunkId(0), addresses: &addresses });
     }
 
     /// Lets time pass, deadline by deadline.

@@ -163,6 +163,42 @@ fn rfc_5118_good_ones_are_read_and_the_bad_one_is_not() {
     }
 }
 
+#[test]
+fn mutated_answers_of_a_registrar_break_nothing_and_it_is_asked_for_ever() {
+    let mut dice = Rng::from_number(3327);
+    let mut t = super::registration::stage();
+    let answers = [
+        (200, "Contact: <sip:6001@203.0.113.1:5060>;expires=60, <sip:x@h>;expires=7"),
+        (200, "Expires: 30"),
+        (401, "WWW-Authenticate: Digest realm=\"a\", nonce=\"b\", qop=\"auth\", algorithm=SHA-256"),
+        (407, "Proxy-Authenticate: Digest realm=\"c\", nonce=\"d\", stale=true"),
+        (423, "Min-Expires: 900"),
+        (503, "Retry-After: 5 (later);duration=3"),
+    ];
+    let mut said = 0;
+    while said < mutations() {
+        while t.sent.is_empty() {
+            t.run_to_next();
+        }
+        let register = t.sent.pop_back().expect("asked again, for ever");
+        t.sent.clear();
+        for _ in 0..10 {
+            let (status, line) = answers[dice.below(6) as usize];
+            let mut text = t.answer(&register, status, "r").header(line).text().into_bytes();
+            mutate(&mut dice, &mut text);
+            t.recv_bytes(THEIRS.parse().expect("an address"), &text);
+            said += 1;
+        }
+        t.events.clear();
+        assert!(t.endpoint.snapshot().transactions <= 64, "of one trunk");
+    }
+    t.run_for(secs(700));
+    let register = t.sent.pop_back().expect("asked again");
+    t.events.clear();
+    t.recv(t.answer(&register, 200, "r").no_contact().header("Expires: 60"));
+    assert!(t.endpoint.trunk_is_usable(crate::base::ids::TrunkId(0)));
+}
+
 /// Mutated messages per run. `WEEBEE_MUTATIONS=2000000` makes it the long one.
 fn mutations() -> u32 {
     std::env::var("WEEBEE_MUTATIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(5_000)
