@@ -193,6 +193,7 @@ mod tests {
             is_inbound: true,
             headers: Vec::new(),
             is_muted: false,
+            can_be_muted: true,
             hand_raised_ms: None,
             status: String::new(),
             caps: Abilities::new(&[]).caps(),

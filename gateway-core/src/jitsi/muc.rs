@@ -126,9 +126,10 @@ struct Member {
 }
 
 impl Muc {
-    /// In no room.
-    pub fn new(own: OwnPresence, mut rng: Rng) -> Self {
-        let nick = draw_nick(&mut rng);
+    /// In no room. `nick`: the first that is tried; a taken one gives way to a drawn one.
+    pub fn new(own: OwnPresence, nick: Option<String>, mut rng: Rng) -> Self {
+        let drawn = draw_nick(&mut rng);
+        let nick = nick.unwrap_or(drawn);
         Self {
             room: String::new(),
             nick,

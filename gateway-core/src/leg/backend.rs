@@ -124,6 +124,8 @@ pub struct Entry {
     pub token: Option<Pii<String>>,
     /// User id that goes with the token.
     pub user: Option<Pii<String>>,
+    /// How he would like to be called among the occupants, where the deployment lets phones choose.
+    pub nick: Option<Pii<String>>,
     /// He asks to be one of those who only listen. Not served: he joins like anybody.
     pub visitor: bool,
     /// Tenant the room belongs to: `room@conference.tenant.example.org` on the wire, which the server knows as

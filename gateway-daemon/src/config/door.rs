@@ -209,3 +209,50 @@ fn is_header(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte);
     (1..=64).contains(&name.len()) && name.bytes().all(legal)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Config, Mistakes, parse};
+
+    fn judge(keys: &str) -> Result<Config, Mistakes> {
+        let text = format!("[[trunk]]\nname = \"a\"\nsources = [\"192.0.2.1\"]\n{keys}");
+        parse("weebee.toml", &text, Path::new(""))
+    }
+
+    #[test]
+    fn an_ivr_brings_its_manners() {
+        let plain = judge("").expect("good").trunks.remove(0);
+        assert_eq!(plain.door.manners, TrunkManners::default());
+        assert!(!plain.sip.takes_json && !plain.door.strict);
+        assert!(plain.sip.headers.iter().any(|name| name == "Jitsi-User-ID-Token"));
+        let keys = "info = \"jigasi\"\nheartbeat_s = 20\nwords = false\n";
+        let ivr = judge(keys).expect("good").trunks.remove(0);
+        let heartbeat = Some(Duration::from_secs(20));
+        let manners = TrunkManners {
+            info: Some(InfoManners { heartbeat }),
+            is_silent: true,
+            busy_for_all: true,
+        };
+        assert_eq!(ivr.door.manners, manners);
+        assert!(ivr.sip.takes_json && ivr.door.strict);
+        let own = judge("info = \"jigasi\"\njigasi_statuses = false\n").expect("good");
+        assert!(!own.trunks[0].door.manners.busy_for_all);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_said() {
+        for (keys, expected) in [
+            ("heartbeat_s = 20\n", "info = \"jigasi\""),
+            ("words = false\n", "info = \"jigasi\""),
+            ("info = \"jigasi\"\nheartbeat_s = 1\n", "2 or more"),
+            ("room_header = [\"X Room\"]\n", "no name of a header"),
+            ("default_room = \" \"\n", "room name"),
+        ] {
+            let mistakes = judge(keys).expect_err(keys).to_string();
+            assert!(mistakes.contains(expected), "{mistakes}");
+        }
+    }
+}

@@ -135,6 +135,33 @@ pub(super) const JITSI: SectionDecl = SectionDecl {
             "A lost conference is joined again for so long; then a spoken goodbye.",
         ),
         key(
+            "start_muted",
+            Kind::Flag,
+            "true",
+            "Moderators may mute phones, and meetings may start with them muted; by `*6` they speak again. False: phones \
+             are always heard, as with Jigasi without ENABLE_SIP_STARTMUTED.",
+        ),
+        key(
+            "user_as_nick",
+            Kind::Flag,
+            "false",
+            "The caller's number or name is his address in the room (letters and digits of it), instead of a random one. \
+             All people in the room can read it.",
+        ),
+        key(
+            "only_phones",
+            Kind::Flag,
+            "true",
+            "Phones may stay in a room that all others have left. False: they leave after `only_phones_s`. Rooms with a \
+             lobby are always left: nobody could let anybody in.",
+        ),
+        key(
+            "only_phones_s",
+            whole(1, 3_600, "s"),
+            "30",
+            "How long phones wait for others to come back.",
+        ),
+        key(
             "ping_s",
             whole(5, 300, "s"),
             "30",
@@ -256,6 +283,10 @@ impl Judge<'_> {
                 join_max: Duration::from_secs(section.whole("join_s")),
                 lobby_wait_max: minutes(section.whole("lobby_wait_min")),
                 rejoin_max: Duration::from_secs(section.whole("rejoin_s")),
+                only_phones_max: Duration::from_secs(section.whole("only_phones_s")),
+                keeps_only_phones: section.flag("only_phones"),
+                can_be_muted: section.flag("start_muted"),
+                user_as_nick: section.flag("user_as_nick"),
                 ..JitsiSettings::usual(site, &domain, &rooms)
             },
         })

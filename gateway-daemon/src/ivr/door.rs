@@ -304,4 +304,60 @@ mod tests {
         assert_eq!(brought.entry, entry);
         assert_eq!(asked(false, &[]), Ok(Asked::default()));
     }
+
+    const SITE: &str = "[[conference.jitsi]]\nname = \"jitsi\"\ndomain = \"meet.test\"\n\
+                        rooms = \"muc.meet.test\"\n";
+
+    /// Where a call with these headers goes on a trunk with these keys: room, backend and label, `ask`, or `nowhere`.
+    fn way(trunk: &str, dialled: &str, headers: &[(&str, &str)]) -> String {
+        use crate::ivr::policy::{Policy, Way};
+        let text = format!("[[trunk]]\nname = \"a\"\nsources = [\"192.0.2.1\"]\n{trunk}\n{SITE}");
+        let config = crate::config::parse("test", &text, std::path::Path::new(""));
+        let policy = Policy::new(&config.expect("a configuration"));
+        let pair = |(name, value): &(&str, &str)| (name.to_string(), Pii::new(value.to_string()));
+        let facts = InviteFacts {
+            request_user: Pii::new(dialled.to_owned()),
+            caller: Pii::new("+622112345647".to_owned()),
+            caller_name: Pii::new(" Anna K. ".to_owned()),
+            headers: headers.iter().map(pair).collect(),
+            ..InviteFacts::default()
+        };
+        match policy.way(gateway_core::base::ids::TrunkId(0), &facts) {
+            Way::Room(route) => {
+                let secret = route.entry.password.as_ref().map_or("", |it| it.reveal().as_str());
+                let (room, backend) = (route.room.as_str(), &route.backend);
+                format!("{room}/{backend}/{}/{secret}", route.label.reveal())
+            }
+            Way::Ask(_) => "ask".to_owned(),
+            Way::Nowhere => "nowhere".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_trunk_may_name_its_headers_and_is_believed_only_if_it_is_trusted() {
+        let label = "Phone caller (+62 *** 47)";
+        let headers = [("X-Our", "tea@muc.meet.test"), ("Jitsi-Conference-Room-Pass", "4711")];
+        let named = "room_header = [\"X-Our\"]\n";
+        assert_eq!(
+            way(&format!("{named}trusted = true"), "1", &headers),
+            format!("tea/jitsi/{label}/4711")
+        );
+        assert_eq!(way(named, "1", &headers), "ask");
+        assert_eq!(way("trusted = true", "1", &headers), "ask");
+        let elsewhere = [("X-Our", "tea@muc.other.test")];
+        assert_eq!(way(&format!("{named}trusted = true"), "1", &elsewhere), "nowhere");
+    }
+
+    #[test]
+    fn rooms_of_last_resort_and_shown_names() {
+        let name = "show_names = true";
+        let both = format!("{name}\nrequest_user_rooms = true\ndefault_room = \"lounge\"");
+        assert_eq!(way(&both, "Tea", &[]), "tea/room/Anna K./");
+        assert_eq!(way(&both, "", &[]), "lounge/room/Anna K./");
+        assert_eq!(
+            way(&format!("{name}\ndefault_room = \"lounge\""), "1", &[]),
+            "lounge/room/Anna K./"
+        );
+        assert_eq!(way(name, "1", &[]), "ask");
+    }
 }

@@ -160,7 +160,7 @@ impl Policy {
             info!(trunk = rules.name, call_id = facts.call_id, "visitors are not served: he joins");
         }
         asking.backend = asked.backend.or(asking.backend);
-        asking.entry = asked.entry;
+        asking.entry = Entry { nick: asking.entry.nick, ..asked.entry };
         Ok((asking, asked.room))
     }
 
@@ -187,7 +187,7 @@ impl Policy {
             caller: caller(facts),
             name: rules.door.show_names.then(|| shown_name(facts)).flatten(),
             backend: did.and_then(|did| did.backend.clone()),
-            entry: Entry::default(),
+            entry: Entry { nick: caller(facts), ..Entry::default() },
         }
     }
 

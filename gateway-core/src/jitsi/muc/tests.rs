@@ -18,11 +18,12 @@ impl Bench {
             is_inbound: true,
             headers: Vec::new(),
             is_muted: false,
+            can_be_muted: true,
             hand_raised_ms: None,
             status: String::new(),
             caps: Abilities::new(&[]).caps(),
         };
-        Self { muc: Muc::new(own, Rng::from_number(7)), now: Instant::now() }
+        Self { muc: Muc::new(own, None, Rng::from_number(7)), now: Instant::now() }
     }
 
     /// Joining, with the nick that a client of a capture had.

@@ -16,12 +16,15 @@ pub const CAPS: &str = "http://jabber.org/protocol/caps";
 /// Who we say we are: a name, not a place that is fetched.
 pub const NODE: &str = "urn:x-weebee:gateway";
 
+/// Says that a moderator may mute us.
+pub const AUDIO_MUTE: &str = "http://jitsi.org/protocol/audio-mute";
+
 /// Features of a phone, sorted. `audio-mute` lets a moderator mute us; `json-encoded-sources` makes the focus send
 /// sources short; `jigasi` and `jingle:dtmf` make browsers show a phone with a dial pad.
 pub const FEATURES: [&str; 14] = [
     DISCO_INFO,
     "http://jitsi.org/json-encoded-sources",
-    "http://jitsi.org/protocol/audio-mute",
+    AUDIO_MUTE,
     "http://jitsi.org/protocol/jigasi",
     "http://jitsi.org/source-name",
     "http://jitsi.org/start-muted-room-metadata",
@@ -55,6 +58,13 @@ impl Abilities {
         features.dedup();
         let hash = verification(("client", "bot", "WeeBee"), &features);
         Self { features, hash }
+    }
+
+    /// The same without one of them.
+    pub fn without(mut self, feature: &str) -> Self {
+        self.features.retain(|it| *it != feature);
+        self.hash = verification(("client", "bot", "WeeBee"), &self.features);
+        self
     }
 
     /// The short form, for presence.

@@ -8,6 +8,7 @@ use minidom::Element;
 use serde_json::{Value, json};
 
 use super::build::element;
+use super::disco::AUDIO_MUTE;
 use super::exchange::StanzaError;
 use super::ns;
 use crate::base::pii::Pii;
@@ -27,8 +28,7 @@ const HEADERS_MAX: usize = 32;
 /// Longest name and value of a header that is shown. Each presence repeats them to everybody.
 const HEADER_BYTES_MAX: usize = 256;
 /// Features of a phone that belong into presence, too.
-const PRESENCE_FEATURES: [&str; 3] =
-    [JIGASI, "urn:xmpp:jingle:dtmf:0", "http://jitsi.org/protocol/audio-mute"];
+const PRESENCE_FEATURES: [&str; 3] = [JIGASI, "urn:xmpp:jingle:dtmf:0", AUDIO_MUTE];
 
 /// How others see our phone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct OwnPresence {
     pub headers: Vec<(String, Pii<String>)>,
     /// Microphone off.
     pub is_muted: bool,
+    /// Moderators may switch it off.
+    pub can_be_muted: bool,
     /// Hand up since then, in milliseconds of Unix time.
     pub hand_raised_ms: Option<u64>,
     /// Label below the name; empty: none.
@@ -70,6 +72,10 @@ impl OwnPresence {
         let header = |name: &str, value: &str| {
             element("header", RAYO).attr("name", name).attr("value", value)
         };
+        let features = PRESENCE_FEATURES
+            .iter()
+            .filter(|var| self.can_be_muted || **var != AUDIO_MUTE)
+            .map(feature);
         let headers = self.headers.iter().map(|(name, value)| header(name, value.reveal()));
         let direction = header("JigasiCallDirection", if self.is_inbound { "in" } else { "out" });
         let initiator = element("initiator", JIGASI).children(headers).child(direction);
@@ -80,7 +86,7 @@ impl OwnPresence {
             .child(self.caps.clone())
             .child(element("nick", NICK).text(self.name.reveal()))
             .child(plain("stats-id", &self.stats_id))
-            .child(element("features", ns::CLIENT).children(PRESENCE_FEATURES.iter().map(feature)))
+            .child(element("features", ns::CLIENT).children(features))
             .child(initiator)
             .child(plain("audiomuted", muted))
             .child(plain("videomuted", "true"))

@@ -26,7 +26,7 @@ use crate::base::limits::JITSI_SOURCES_MAX;
 use crate::base::rng::Rng;
 use crate::base::time::{WallClock, Why};
 use crate::jitsi::disco::Answers;
-use crate::jitsi::stanza::disco::Abilities;
+use crate::jitsi::stanza::disco::{AUDIO_MUTE, Abilities};
 use crate::leg::backend::{
     Backend, BackendInput, BackendOutput, JoinRefused, JoinRequest, LegCommand, RoomSnapshot,
 };
@@ -75,9 +75,11 @@ impl JitsiBackend {
         now: Instant,
         wall: WallClock,
     ) -> Self {
+        let all = Abilities::new(sessions.abilities());
+        let abilities = if settings.can_be_muted { all } else { all.without(AUDIO_MUTE) };
         Self {
             settings: Arc::new(settings),
-            answers: Answers::new(Abilities::new(sessions.abilities())),
+            answers: Answers::new(abilities),
             sessions,
             clock: (now, wall.unix.as_millis() as u64),
             legs: BTreeMap::new(),

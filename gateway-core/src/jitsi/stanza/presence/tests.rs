@@ -13,6 +13,7 @@ fn phone() -> OwnPresence {
         is_inbound: true,
         headers: Vec::new(),
         is_muted: false,
+        can_be_muted: true,
         hand_raised_ms: None,
         status: String::new(),
         caps: Abilities::new(&[]).caps(),

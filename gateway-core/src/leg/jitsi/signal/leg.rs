@@ -28,7 +28,7 @@ use tracing::debug;
 
 use super::recovery::{Due, Loss, Recovery, Rejoins};
 use super::session::{Hearing, Session, SessionCommand, Whom};
-use super::settings::JitsiSettings;
+use super::settings::{JitsiSettings, nick_of};
 use super::sounds::{Carries, Standing};
 use crate::base::ids::{LegKey, RoomKey, StreamKey};
 use crate::base::pii::Pii;
@@ -154,30 +154,16 @@ impl Leg {
     /// A leg that wants its stream.
     pub(super) fn new(now: Instant, birth: Birth) -> Self {
         let Birth { key, ear, settings, ask, clock, answers, session, mut rng } = birth;
-        let own = OwnPresence {
-            name: if ask.label.reveal().is_empty() {
-                Pii::new("Phone".into())
-            } else {
-                ask.label.clone()
-            },
-            stats_id: settings.stats_id.clone(),
-            is_inbound: ask.way == CallWay::Inbound,
-            headers: presence::showable(&ask.entry.extra),
-            is_muted: false,
-            hand_raised_ms: None,
-            status: match ask.way {
-                CallWay::Dialling => "Initializing Call".to_owned(),
-                CallWay::Inbound | CallWay::Outbound => "Connecting".to_owned(),
-            },
-            caps: answers.abilities().caps(),
-        };
+        let own = own_presence(&settings, &ask, &answers);
+        let nick = ask.entry.nick.as_ref().filter(|_| settings.user_as_nick);
+        let nick = nick.and_then(|nick| nick_of(nick.reveal()));
         let home = settings.room_address_of(&ask.room, ask.entry.tenant.as_deref());
         let account = settings.account_of(&ask.room, &ask.entry, &mut rng);
         let mut leg = Self {
             key,
             ear,
             focus: Focus::new(&settings.focus, rng.fork("focus")),
-            muc: Muc::new(own, rng.fork("muc")),
+            muc: Muc::new(own, nick, rng.fork("muc")),
             lobby: Lobby::default(),
             moderation: Moderation::new(rng.fork("moderation")),
             password: ask.entry.password.clone(),
@@ -367,6 +353,8 @@ impl Leg {
                 self.waits_for_host = false;
                 self.lobby.leave();
             }
+            // It is not known yet whether one is wanted.
+            Stage::Connecting | Stage::Requesting => return self.password = Some(password),
             _ => return,
         }
         self.passwords_tried += 1;
@@ -539,6 +527,28 @@ impl Leg {
         } else {
             self.presence_missed |= stanza.name() == "presence";
         }
+    }
+}
+
+/// How others see the phone at first.
+fn own_presence(settings: &JitsiSettings, ask: &JoinRequest, answers: &Answers) -> OwnPresence {
+    OwnPresence {
+        name: if ask.label.reveal().is_empty() {
+            Pii::new("Phone".into())
+        } else {
+            ask.label.clone()
+        },
+        stats_id: settings.stats_id.clone(),
+        is_inbound: ask.way == CallWay::Inbound,
+        headers: presence::showable(&ask.entry.extra),
+        is_muted: false,
+        can_be_muted: settings.can_be_muted,
+        hand_raised_ms: None,
+        status: match ask.way {
+            CallWay::Dialling => "Initializing Call".to_owned(),
+            CallWay::Inbound | CallWay::Outbound => "Connecting".to_owned(),
+        },
+        caps: answers.abilities().caps(),
     }
 }
 

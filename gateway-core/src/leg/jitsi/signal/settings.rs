@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::base::ids::SiteId;
 use crate::base::pii::Pii;
 use crate::base::rng::Rng;
+use crate::jitsi::muc::FOCUS_NICK;
 use crate::leg::backend::{Entry, RoomName, StreamAccount, StreamIdentity};
 
 /// One deployment. Names differ between installations, so nothing is derived from anything else here.
@@ -31,8 +32,15 @@ pub struct JitsiSettings {
     pub lobby_wait_max: Duration,
     /// A lost conference is joined again for so long; then a spoken goodbye.
     pub rejoin_max: Duration,
-    /// A room with a lobby in which only phones are left is left by them after this: nobody could moderate it.
+    /// A room in which only phones are left is left by them after this, if it has a lobby (nobody could moderate it) or
+    /// `keeps_only_phones` is off.
     pub only_phones_max: Duration,
+    /// Phones may stay among themselves.
+    pub keeps_only_phones: bool,
+    /// Moderators may mute phones, and meetings may start with them muted.
+    pub can_be_muted: bool,
+    /// A phone is called by its number among the occupants.
+    pub user_as_nick: bool,
 }
 
 /// As whom phones come.
@@ -66,6 +74,9 @@ impl JitsiSettings {
             lobby_wait_max: Duration::from_secs(600),
             rejoin_max: Duration::from_secs(300),
             only_phones_max: Duration::from_secs(30),
+            keeps_only_phones: true,
+            can_be_muted: true,
+            user_as_nick: false,
         }
     }
 
@@ -76,12 +87,11 @@ impl JitsiSettings {
 
     /// The connection for one call. Who brings a token may bring the user name that goes with it.
     pub fn account_of(&self, room: &RoomName, entry: &Entry, rng: &mut Rng) -> StreamAccount {
-        let drawn = format!("phone-{}", rng.token(16));
         let brought = entry.user.clone().filter(|_| entry.token.is_some());
         let identity = match &self.identity {
             PhoneIdentity::Anonymous => StreamIdentity::Anonymous,
             PhoneIdentity::SharedSecret(password) => StreamIdentity::Password {
-                user: brought.unwrap_or(Pii::new(drawn)),
+                user: brought.unwrap_or_else(|| Pii::new(format!("phone-{}", rng.token(16)))),
                 password: password.clone(),
             },
             PhoneIdentity::Account { user, password } => StreamIdentity::Password {
@@ -128,6 +138,17 @@ fn room_part(room: &RoomName) -> String {
     }
     part
 }
+
+/// A nick that every server takes (mod_muc_resource_validate): letters and digits of ASCII, the rest is left out.
+/// `None`: nothing is left, or it is the focus's own.
+pub(super) fn nick_of(user: &str) -> Option<String> {
+    let legal = user.chars().filter(|sign| sign.is_ascii_alphanumeric() || *sign == '_');
+    let nick: String = legal.skip_while(|sign| *sign == '_').take(NICK_MAX).collect();
+    (!nick.is_empty() && !nick.eq_ignore_ascii_case(FOCUS_NICK)).then_some(nick)
+}
+
+/// Longest nick made of a number or name.
+const NICK_MAX: usize = 32;
 
 /// Characters the web client takes out of a room's name, and the blank.
 const STRIPPED: &[u8] = b" :?#[]@!$&'()*+,;=></\"";
@@ -190,5 +211,13 @@ mod tests {
         let with = settings.account_of(&room, &entry, &mut rng);
         assert_eq!((with.token.clone(), user(&with)), (secret("his"), "anna".to_owned()));
         assert_eq!(with.tenant.as_deref(), Some("acme"));
+    }
+
+    #[test]
+    fn nicks_of_numbers_are_such_as_servers_take() {
+        assert_eq!(nick_of("+62 21-1234.5678").as_deref(), Some("622112345678"));
+        assert_eq!(nick_of("__anna_k").as_deref(), Some("anna_k"));
+        assert_eq!(nick_of(&"9".repeat(80)).map(|nick| nick.len()), Some(NICK_MAX));
+        assert_eq!((nick_of("+-"), nick_of("Focus"), nick_of("Ж")), (None, None, None));
     }
 }

@@ -221,7 +221,9 @@ impl Leg {
             Said::AvModeration(said) if self.is_component("av_moderation", &from) => {
                 self.moderation.av_moderation(said);
             }
-            Said::Metadata(metadata) if self.is_component("room_metadata", &from) => {
+            Said::Metadata(mut metadata) if self.is_component("room_metadata", &from) => {
+                metadata.starts_muted =
+                    metadata.starts_muted.filter(|_| self.settings.can_be_muted);
                 self.moderation.metadata(metadata, self.muc.is_in());
                 self.has_lobby = metadata.has_lobby.unwrap_or(self.has_lobby);
                 if let Some(is_transcribed) = metadata.is_transcribed {

@@ -84,7 +84,7 @@ impl Leg {
                 if let Some(recovery) = &mut self.recovery {
                     recovery.invited(now);
                 }
-                if starts_muted && !self.was_settled {
+                if starts_muted && !self.was_settled && self.settings.can_be_muted {
                     self.moderation.offer_starts_muted();
                 }
                 if self.ask.way == CallWay::Dialling {
@@ -218,7 +218,7 @@ impl Leg {
         }
         self.had_web_people |= is_inside && people.all > people.phones;
         let only_phones = is_inside
-            && self.has_lobby
+            && (self.has_lobby || !self.settings.keeps_only_phones)
             && self.had_web_people
             && people.all == people.phones
             && self.muc.room() == self.home;

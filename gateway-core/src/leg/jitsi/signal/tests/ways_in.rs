@@ -279,3 +279,22 @@ fn a_room_takes_no_more_phones_than_its_policy_says() {
     assert_eq!(join("Room A"), Err(JoinRefused::Full));
     assert_eq!(join("Room B"), Ok(()), "rooms are counted apart");
 }
+
+#[test]
+fn a_password_that_is_told_in_the_lobby_leads_out_of_it() {
+    let mut site = at_door("");
+    assert_eq!(site.take_heard(), [Heard::Progress(JoinStep::InLobby)]);
+    site.sent.clear();
+    site.wants(LegCommand::Password(Pii::new(String::new())));
+    assert!(site.sent.is_empty(), "an empty one is no password");
+    site.wants(LegCommand::Password(Pii::new("1234".into())));
+    let goodbye = site.sent.iter().find(|it| it.attr("type") == Some("unavailable"));
+    let to = goodbye.and_then(|it| it.attr("to")).expect("he leaves the lobby");
+    assert!(to.starts_with("rooma@lobby.meet.test/"), "{to}");
+    site.focus_answers("true");
+    let join = site.sent.iter().rfind(|it| it.name() == "presence").expect("a join");
+    let x = join.get_child("x", "http://jabber.org/protocol/muc").expect("a join");
+    assert_eq!(x.children().next().expect("a password").text(), "1234");
+    site.room_lets_in();
+    assert_eq!(site.take_heard(), [Heard::Joined(1)]);
+}
