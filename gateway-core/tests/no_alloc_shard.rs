@@ -10,14 +10,14 @@ use assert_no_alloc::{AllocDisabler, assert_no_alloc, violation_count};
 use gateway_core::base::ids::{CallKey, PlayToken, RoomKey};
 use gateway_core::base::limits::RTP_DATAGRAM_BYTES_MAX;
 use gateway_core::base::rng::Rng;
-use gateway_core::leg::media::{FromMedia, Playlist, RoomDuring, SocketKind, ToMedia};
+use gateway_core::leg::media::{FromMedia, KeyWay, Playlist, RoomDuring, SocketKind, ToMedia};
 use gateway_core::leg::phone_line::{PcmTap, PhoneLine, PhoneLineConfig};
 use gateway_core::leg::room::media::RoomMedia;
 use gateway_core::leg::trunk::media::{AudioPath, TrunkMedia, TrunkMediaConfig};
 use gateway_core::media::clip::prompt::PromptId;
 use gateway_core::media::clip::{ClipLibrary, Language};
 use gateway_core::media::codec::CodecKind;
-use gateway_core::media::dtmf::Key;
+use gateway_core::media::dtmf::{Key, Press};
 use gateway_core::media::ingress::Ingress;
 use gateway_core::rtp::session::{
     Direction, EventFormat, Latching, MasterKey, RtpSession, SrtpKeys, SrtpProfile,
@@ -163,12 +163,14 @@ fn play(call: CallKey, repeat: bool) -> ToMedia {
 fn whole_calls_allocate_nothing() {
     let mut stage = Stage::new();
     let [gateway, phones] = stage.calls;
-    let keys = "123#".chars().filter_map(Key::from_char).collect();
+    let keys = "123#".chars().filter_map(Key::from_char).map(Press::from).collect();
+    let tones = "45".chars().filter_map(Key::from_char).map(Press::from).collect();
     let renewed = session(0, address(1, 0));
     let mut script = vec![
         (100, 0, play(gateway[0], false)),
         (120, 0, play(gateway[0], true)),
-        (150, 1, ToMedia::SendKeys { call: phones[3], keys }),
+        (150, 1, ToMedia::SendKeys { call: phones[3], keys, way: KeyWay::Events }),
+        (160, 1, ToMedia::SendKeys { call: phones[2], keys: tones, way: KeyWay::Tones }),
         (200, 0, ToMedia::Mute { call: gateway[1], muted: true }),
         (300, 0, ToMedia::Mute { call: gateway[1], muted: false }),
         (350, 0, ToMedia::StopPlay { call: gateway[0], token: None }),

@@ -203,6 +203,7 @@ impl Call {
             codecs: vec![CodecKind::G722],
             ssrc: OURS,
             opus_payload_type: opus,
+            key_payload_type: None,
             level_extension: Some(level),
             cname: "phone".to_owned(),
             wall: WallClock::default(),

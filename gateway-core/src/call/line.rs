@@ -1,7 +1,7 @@
-//! The telephone's side of a call: its ports, what its dialog tells, the answer, hold, and keys that we type.
+//! The telephone's side of a call: its ports, what its dialog tells, the answer, hold.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::call::dialling::RINGING;
 use crate::call::event::{DialOrder, Event};
@@ -9,14 +9,14 @@ use crate::call::machine::{
     ACK_PATIENCE, ANSWER_WITHIN, Call, CallOutput, OWNER_ANSWERS_WITHIN, Stage, Timer, codecs_of,
 };
 use crate::call::story::{Birth, Dialling};
-use crate::call::{CallDirection, Digits, Moment};
+use crate::call::{CallDirection, Moment};
 use crate::leg::backend::LegCommand;
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::ToMedia;
 use crate::leg::trunk::media::{AudioPath, TrunkMedia, TrunkMediaConfig};
 use crate::leg::trunk::signal::{TrunkCommand, TrunkInput, TrunkOutput, TrunkSignal};
 use crate::media::codec::CodecKind;
-use crate::media::dtmf::{Key, KeySource};
+use crate::media::dtmf::KeySource;
 use crate::rtp::session::RtpSession;
 use crate::sip::endpoint::{OutgoingInvite, UaEvent};
 
@@ -206,37 +206,4 @@ impl Call {
             _ => {}
         }
     }
-
-    /// Keys that were dialled behind the number: after their first pause.
-    pub(super) fn begin_keys(&mut self, at: Moment) {
-        if let Some((pause, _)) = &self.keys_to_send {
-            self.timers.set(Timer::SendKeys, at.now + *pause);
-        }
-    }
-
-    /// Types up to the next comma; the rest when these are out and its pause is over.
-    pub(super) fn send_keys(&mut self, at: Moment) {
-        let Some((_, digits)) = self.keys_to_send.take() else { return };
-        let now: Digits = digits.iter().copied().take_while(|sign| *sign != b',').collect();
-        let behind = digits.iter().skip(now.len());
-        let commas = behind.clone().take_while(|sign| **sign == b',').count();
-        let rest: Digits = behind.skip(commas).copied().collect();
-        if !rest.is_empty() {
-            let pause = KEY_TAKES * now.len() as u32 + COMMA * commas as u32;
-            self.keys_to_send = Some((pause, rest));
-            self.begin_keys(at);
-        }
-        self.type_keys(&now);
-    }
-
-    /// Types keys into the call, now.
-    pub fn type_keys(&mut self, digits: &Digits) {
-        let keys = digits.iter().filter_map(|digit| Key::from_char(char::from(*digit))).collect();
-        self.media(ToMedia::SendKeys { call: self.key, keys });
-    }
 }
-
-/// What a comma among keys means.
-const COMMA: Duration = Duration::from_secs(2);
-/// From one key to the next.
-const KEY_TAKES: Duration = Duration::from_millis(240);

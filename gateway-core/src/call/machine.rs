@@ -38,7 +38,7 @@ use crate::leg::trunk::signal::{SdpPolicy, TrunkSignal};
 use crate::media::clip::prompt::PromptId;
 use crate::media::clip::{ClipLibrary, Language};
 use crate::media::codec::CodecKind;
-use crate::media::dtmf::{Key, KeySource};
+use crate::media::dtmf::{Key, KeySource, Press};
 use crate::media::quality::LegReport;
 use crate::rtp::session::RtpSession;
 use crate::sip::endpoint::{OutgoingInvite, UaCommand, UaEvent};
@@ -103,6 +103,8 @@ pub enum CallInput {
     Members(MemberChange, RoomFacts),
     /// From the backend: somebody in the conference did something.
     Moderated(Moderation),
+    /// From the backend: somebody in the room pressed a key for the phone.
+    RoomKey(Press),
     /// From the backend: out of the room.
     Left(EndReason),
 }
@@ -331,6 +333,7 @@ impl Call {
             CallInput::Joined(facts) => self.joined(at, facts),
             CallInput::Members(change, facts) => self.members_changed(at, change, facts),
             CallInput::Moderated(what) => self.moderated(what),
+            CallInput::RoomKey(press) => self.room_key(press),
             CallInput::Left(reason) => self.left_room(at, reason),
         }
         self.drain(at);

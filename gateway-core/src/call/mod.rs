@@ -15,6 +15,7 @@ pub mod snapshot;
 pub mod sound;
 pub mod story;
 mod talk;
+mod typing;
 
 use std::time::{Duration, Instant};
 

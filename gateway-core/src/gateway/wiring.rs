@@ -253,6 +253,7 @@ impl Gateway {
             BackendOutput::Members(leg, change, facts) => (leg, CallInput::Members(change, facts)),
             BackendOutput::Left(leg, reason) => (leg, CallInput::Left(reason)),
             BackendOutput::Moderated(leg, what) => (leg, CallInput::Moderated(what)),
+            BackendOutput::RoomKey(leg, press) => (leg, CallInput::RoomKey(press)),
             BackendOutput::OpenPort { leg, socket } => {
                 return self.open_conference_port(now, leg.call, socket);
             }

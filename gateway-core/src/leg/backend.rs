@@ -15,6 +15,7 @@ use crate::leg::counters::BackendCounters;
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::{ConferenceEvent, ToMedia};
 use crate::media::codec::CodecKind;
+use crate::media::dtmf::Press;
 use crate::webrtc::Certificate;
 
 /// A conference system a phone can join: the embedded rooms, one Jitsi deployment, your own.
@@ -367,6 +368,8 @@ pub enum BackendOutput {
     Left(LegKey, EndReason),
     /// Somebody in the conference did something to this caller, or to all.
     Moderated(LegKey, Moderation),
+    /// Somebody in the conference pressed a key on his dial pad: it is for the phone.
+    RoomKey(LegKey, Press),
     /// To the shard that holds the leg.
     Media(LegKey, ToMedia),
     /// Open a UDP port towards the conference and hand it to the leg's shard; answered by [`BackendInput::PortOpened`].

@@ -17,7 +17,7 @@ use crate::leg::counters::ConferenceCounters;
 use crate::leg::trunk::media::TrunkMedia;
 use crate::media::clip::Clip;
 use crate::media::codec::CodecKind;
-use crate::media::dtmf::{Key, KeySource};
+use crate::media::dtmf::{Key, KeySource, Press};
 use crate::media::frame::{Frame, SampleRate};
 use crate::media::ingress::{EarKey, Heard, Ingress, Source, SourceKey, SourcePacket};
 use crate::media::quality::LegReport;
@@ -102,12 +102,14 @@ pub enum ToMedia {
         /// Which.
         token: Option<PlayToken>,
     },
-    /// Sends keys to the phone's network as RFC 4733 events (the test phone uses it).
+    /// Sends keys to the phone's network.
     SendKeys {
         /// The call.
         call: CallKey,
         /// Keys in order.
-        keys: ArrayVec<Key, 32>,
+        keys: ArrayVec<Press, 32>,
+        /// How.
+        way: KeyWay,
     },
 }
 
@@ -128,6 +130,15 @@ impl ToMedia {
             | Self::SendKeys { call, .. } => Some(*call),
         }
     }
+}
+
+/// How keys travel in a phone's stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyWay {
+    /// RFC 4733 telephone-events; lost where the far side did not agree to them.
+    Events,
+    /// Tones in the sound.
+    Tones,
 }
 
 /// Clips to play, and how they lie with the room's sound.
@@ -302,6 +313,15 @@ pub enum ConferenceEvent {
     Lost,
     /// The member began or ceased to speak, where this half knows.
     Speaking(bool),
+    /// Somebody in the conference pressed a key on his dial pad, and let it go.
+    RoomKey {
+        /// His stream.
+        ssrc: u32,
+        /// Its RTP timestamp: with the stream it names the key, whoever heard it.
+        timestamp: u32,
+        /// The key.
+        press: Press,
+    },
     /// Anything else of a bridge leg's transport.
     Transport(TransportEvent),
 }

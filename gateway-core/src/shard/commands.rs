@@ -33,8 +33,8 @@ impl Shard {
             ToMedia::StopPlay { call, token } => {
                 self.with_trunk(call, |trunk, outputs| trunk.stop_play(token, outputs));
             }
-            ToMedia::SendKeys { call, keys } => {
-                self.with_trunk(call, |trunk, _| trunk.send_keys(&keys));
+            ToMedia::SendKeys { call, keys, way } => {
+                self.with_trunk(call, |trunk, _| trunk.send_keys(&keys, way));
             }
         }
     }

@@ -153,7 +153,7 @@ impl Stage {
                 }
                 CallOutput::Media(ToMedia::Mute { muted, .. }) => format!("mute {muted}"),
                 CallOutput::Media(ToMedia::SendKeys { keys, .. }) => {
-                    format!("keys {}", keys.iter().map(|key| key.to_char()).collect::<String>())
+                    format!("keys {}", keys.iter().map(|it| it.key.to_char()).collect::<String>())
                 }
                 CallOutput::Media(_) => continue,
                 CallOutput::CloseMedia => "close".into(),

@@ -6,6 +6,7 @@
 //! are decoded. The transport underneath is a value that signalling built.
 
 mod downlink;
+mod keys;
 mod uplink;
 
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ use crate::rtp::wire::rtcp::{self, Report, RtcpPacket};
 use crate::webrtc::transport::{Datagram, Media, Transport, TransportCommand, TransportEvent};
 
 use self::downlink::Downlink;
+use self::keys::RoomKey;
 use self::uplink::UplinkStream;
 
 /// What signalling agreed on for one leg.
@@ -40,6 +42,8 @@ pub struct JitsiMediaConfig {
     pub ssrc: u32,
     /// Payload type of Opus in this conference.
     pub opus_payload_type: u8,
+    /// Payload type of telephone-events at 8 kHz, where the conference has them.
+    pub key_payload_type: Option<u8>,
     /// Id of the RFC 6464 extension; without it the bridge can neither name us as speaker nor mute us.
     pub level_extension: Option<u8>,
     /// Our canonical name in RTCP, at most 255 bytes.
@@ -90,6 +94,8 @@ crate::counters! {
         jitsi_unknown_source,
         /// Packets of sources that were not among the loudest three, dropped undecoded.
         jitsi_not_loudest,
+        /// Packets of keys that people in the conference pressed.
+        jitsi_key_packets,
     }
 }
 
@@ -104,7 +110,7 @@ impl JitsiMedia {
         let uplink = UplinkStream::new(&config, &mut rng);
         Box::new(Self {
             uplink,
-            downlink: Downlink::new(now, config.level_extension, config.opus_payload_type),
+            downlink: Downlink::new(now, &config),
             config,
             transport,
             began: now,
@@ -262,6 +268,7 @@ impl ConferenceMedia for JitsiMedia {
             self.transport.handle_timeout(now);
         }
         self.send_speech(now);
+        self.downlink.keys.handle_timeout(now);
         if self.report_at.is_some_and(|at| at <= now) {
             self.report_at = Some(now + REPORT_EVERY);
             self.send_report(now, false);
@@ -282,6 +289,9 @@ impl ConferenceMedia for JitsiMedia {
         if let Some(event) = self.event.take() {
             return Some(event);
         }
+        if let Some(RoomKey { ssrc, timestamp, press }) = self.downlink.keys.poll() {
+            return Some(ConferenceEvent::RoomKey { ssrc, timestamp, press });
+        }
         match self.transport.poll_event()? {
             TransportEvent::Secured { .. } => {
                 // The bridge must hear of a silent phone, too: idle legs are cut off.
@@ -295,7 +305,8 @@ impl ConferenceMedia for JitsiMedia {
     fn poll_timeout(&self) -> Option<(Instant, Why)> {
         let reorder = self.uplink.deadline().map(|at| (at, REORDER));
         let report = self.report_at.map(|at| (at, REPORT));
-        [self.transport.poll_timeout(), reorder, report].into_iter().flatten().min()
+        let keys = self.downlink.keys.deadline().map(|at| (at, KEYS));
+        [self.transport.poll_timeout(), reorder, report, keys].into_iter().flatten().min()
     }
 
     fn uplink_place(&self) -> Option<UplinkPlace> {
@@ -330,6 +341,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(2);
 const REPORT_BYTES_MAX: usize = 512;
 const REORDER: Why = Why("jitsi.uplink_reorder");
 const REPORT: Why = Why("jitsi.rtcp_report");
+const KEYS: Why = Why("jitsi.room_key_lost");
 
 #[cfg(test)]
 mod tests;

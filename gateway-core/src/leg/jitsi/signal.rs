@@ -31,7 +31,7 @@ use crate::leg::backend::{
     Backend, BackendInput, BackendOutput, JoinRefused, JoinRequest, LegCommand, RoomSnapshot,
 };
 use crate::leg::counters::BackendCounters;
-use crate::leg::media::ToMedia;
+use crate::leg::media::{ConferenceEvent, ToMedia};
 use crate::media::ingress::{EarKey, Ingress};
 use crate::webrtc::Certificate;
 
@@ -193,6 +193,12 @@ impl Backend for JitsiBackend {
 
     fn handle_input(&mut self, now: Instant, input: BackendInput) {
         match input {
+            BackendInput::FromMedia(leg, ConferenceEvent::RoomKey { ssrc, timestamp, press }) => {
+                // Who listens for all hears it for all.
+                for leg in self.sounds.pressed(leg, (ssrc, timestamp)) {
+                    self.outputs.push_back(BackendOutput::RoomKey(leg, press));
+                }
+            }
             BackendInput::FromMedia(leg, event) => {
                 self.with_leg(now, leg, |leg| leg.handle_media(now, event));
             }

@@ -79,6 +79,7 @@ fn numbered(
         codecs: vec![codec],
         ssrc: LEG_SSRC + u32::from(phone),
         opus_payload_type: OPUS,
+        key_payload_type: Some(126),
         level_extension: Some(LEVEL),
         cname: "phone".to_owned(),
         wall: WallClock::default(),

@@ -29,8 +29,10 @@ use self::shield::Shield;
 use crate::base::ids::{CallKey, PlayToken};
 use crate::base::rng::Rng;
 use crate::base::time::WallClock;
-use crate::leg::media::{FromMedia, MediaOutputs, Playlist, SocketKind, Transmit, UplinkQuality};
-use crate::media::dtmf::Key;
+use crate::leg::media::{
+    FromMedia, KeyWay, MediaOutputs, Playlist, SocketKind, Transmit, UplinkQuality,
+};
+use crate::media::dtmf::Press;
 use crate::media::frame::SampleRate;
 use crate::media::quality::LegReport;
 use crate::rtp::rtcp::{ReportFacts, RtcpMachine};
@@ -219,11 +221,14 @@ impl TrunkMedia {
         self.player.stop(token, out);
     }
 
-    /// Sends keys as telephone-events. Without a session or events in it, they are lost.
-    pub fn send_keys(&mut self, keys: &ArrayVec<Key, 32>) {
-        if let Some(sender) = self.running.as_mut().and_then(|running| running.path.keys.as_mut()) {
-            for key in keys {
-                sender.push(*key);
+    /// Sends keys as telephone-events, or as tones. Without a session or events in it, they are lost.
+    pub fn send_keys(&mut self, keys: &ArrayVec<Press, 32>, way: KeyWay) {
+        let Some(path) = self.running.as_mut().map(|running| &mut running.path) else { return };
+        for press in keys {
+            match (way, &mut path.keys) {
+                (KeyWay::Tones, _) => _ = path.tones.push(*press),
+                (KeyWay::Events, Some(sender)) => _ = sender.push(*press),
+                (KeyWay::Events, None) => {}
             }
         }
     }

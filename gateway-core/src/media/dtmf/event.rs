@@ -5,7 +5,7 @@
 
 use arrayvec::ArrayVec;
 
-use super::Key;
+use super::{Key, Press};
 
 /// Finds new keys in the event packets of one stream.
 #[derive(Clone, Debug, Default)]
@@ -84,9 +84,9 @@ impl Current {
 #[derive(Clone, Debug)]
 pub struct EventSender {
     step: u16,
-    packets_per_key: u16,
+    packet_time_ms: u16,
     packets_per_pause: u16,
-    waiting: ArrayVec<Key, 32>,
+    waiting: ArrayVec<Press, 32>,
     playing: Option<Playing>,
     pause: u16,
 }
@@ -95,6 +95,7 @@ pub struct EventSender {
 struct Playing {
     key: Key,
     timestamp: u32,
+    packets: u16,
     sent: u16,
 }
 
@@ -114,11 +115,10 @@ impl EventSender {
     pub fn new(clock_hz: u32, packet_time_ms: u8) -> Self {
         let milliseconds = u32::from(packet_time_ms.clamp(5, 60));
         let step = u16::try_from(clock_hz / 1_000 * milliseconds).unwrap_or(u16::MAX);
-        let packets = |length: u32| length.div_ceil(milliseconds) as u16;
         Self {
             step,
-            packets_per_key: packets(KEY_MS),
-            packets_per_pause: packets(PAUSE_MS),
+            packet_time_ms: milliseconds as u16,
+            packets_per_pause: PAUSE_MS.div_ceil(milliseconds) as u16,
             waiting: ArrayVec::new(),
             playing: None,
             pause: 0,
@@ -126,8 +126,8 @@ impl EventSender {
     }
 
     /// Adds a key to play. False if 32 are waiting already.
-    pub fn push(&mut self, key: Key) -> bool {
-        self.waiting.try_push(key).is_ok()
+    pub fn push(&mut self, key: impl Into<Press>) -> bool {
+        self.waiting.try_push(key.into()).is_ok()
     }
 
     /// Whether a key is playing or waiting.
@@ -143,19 +143,21 @@ impl EventSender {
                 self.pause -= 1;
                 return None;
             }
-            let key = self.waiting.pop_at(0)?;
-            self.playing = Some(Playing { key, timestamp, sent: 0 });
+            let Press { key, length_ms } = self.waiting.pop_at(0)?;
+            // No longer than its duration can be told in one segment (§2.5.1.3).
+            let packets = length_ms.div_ceil(self.packet_time_ms).min(u16::MAX / self.step.max(1));
+            self.playing = Some(Playing { key, timestamp, packets, sent: 0 });
         }
         let playing = self.playing.as_mut()?;
         playing.sent += 1;
         let sent = playing.sent;
         let timestamp = playing.timestamp;
-        let end = sent > self.packets_per_key;
-        let duration = self.step.saturating_mul(sent.min(self.packets_per_key));
+        let end = sent > playing.packets;
+        let duration = self.step.saturating_mul(sent.min(playing.packets));
         let [high, low] = duration.to_be_bytes();
         let flags = if end { END_BIT | VOLUME } else { VOLUME };
         let payload = [playing.key.event(), flags, high, low];
-        if sent == self.packets_per_key + ENDS {
+        if sent == playing.packets + ENDS {
             self.playing = None;
             self.pause = self.packets_per_pause;
         }
@@ -168,8 +170,6 @@ const END_BIT: u8 = 0x80;
 const VOLUME: u8 = 10;
 /// RFC 4733 §2.5.1.4: the end is sent three times.
 const ENDS: u16 = 3;
-/// Length of a key we send: twice the 40 ms that Q.24 asks receivers to accept, and some.
-const KEY_MS: u32 = 100;
 /// Pause between keys we send.
 const PAUSE_MS: u32 = 80;
 /// A duration so close to the end of its field that the next packet may open a new segment.

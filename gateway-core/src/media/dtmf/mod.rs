@@ -2,6 +2,7 @@
 
 pub mod event;
 pub mod inband;
+pub mod tones;
 
 /// A key of a telephone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +61,32 @@ impl Key {
         }
     }
 }
+
+/// A key, and how long it is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Press {
+    /// Which.
+    pub key: Key,
+    /// In milliseconds.
+    pub length_ms: u16,
+}
+
+impl Press {
+    /// A key that is down for so long: at least what a network must recognise (ITU-T Q.24), at most what a browser sends.
+    pub fn new(key: Key, length_ms: u16) -> Self {
+        Self { key, length_ms: length_ms.clamp(LENGTH_MS_MIN, LENGTH_MS_MAX) }
+    }
+}
+
+impl From<Key> for Press {
+    /// Twice the 40 ms that Q.24 asks receivers to accept, and some.
+    fn from(key: Key) -> Self {
+        Self::new(key, 100)
+    }
+}
+
+const LENGTH_MS_MIN: u16 = 40;
+const LENGTH_MS_MAX: u16 = 6_000;
 
 /// How a key reached us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::signal::{amplitude, find, level, speech, tone};
 use super::world::{End, Setup, World};
 use crate::base::ids::PlayToken;
-use crate::leg::media::{FromMedia, Playlist, RoomDuring, SocketKind, ToMedia};
+use crate::leg::media::{FromMedia, KeyWay, Playlist, RoomDuring, SocketKind, ToMedia};
 use crate::media::clip::Clip;
 use crate::media::codec::CodecKind;
-use crate::media::dtmf::{Key, KeySource};
+use crate::media::dtmf::{Key, KeySource, Press};
 use crate::media::frame::SampleRate;
 use crate::rtp::session::Direction;
 use crate::rtp::wire::header::{self, RtpHeader};
@@ -96,8 +96,9 @@ fn keys_arrive_once_and_are_never_heard() {
         let _ = world.probe(End::Phone, &line, &setup, tone(440.0, 8_000.0, 6_000, rate));
         let ear = world.probe(End::Gateway, &line, &setup, Vec::new());
         world.run_ms(500);
-        let keys = "159#".chars().filter_map(Key::from_char).collect();
-        world.command(End::Phone, ToMedia::SendKeys { call: line.phone, keys });
+        let keys = "159#".chars().filter_map(Key::from_char).map(Press::from).collect();
+        world
+            .command(End::Phone, ToMedia::SendKeys { call: line.phone, keys, way: KeyWay::Events });
         world.run_ms(2_000);
         let heard: String = world
             .hear_said(End::Gateway)
@@ -178,8 +179,8 @@ fn nothing_is_heard_after_mute_and_keys_still_work() {
     let packets = ear.packets().len();
     world.run_ms(500);
     assert_eq!(ear.packets().len(), packets);
-    let keys = "*6".chars().filter_map(Key::from_char).collect();
-    world.command(End::Phone, ToMedia::SendKeys { call: line.phone, keys });
+    let keys = "*6".chars().filter_map(Key::from_char).map(Press::from).collect();
+    world.command(End::Phone, ToMedia::SendKeys { call: line.phone, keys, way: KeyWay::Events });
     world.run_ms(500);
     let keys = world.hear_said(End::Gateway);
     assert_eq!(keys.iter().filter(|said| matches!(said, FromMedia::Key { .. })).count(), 2);

@@ -3,10 +3,10 @@
 use super::signal::{amplitude, find, level, speech, tone};
 use super::world::{End, Line, Probe, Setup, World};
 use crate::base::ids::RoomKey;
-use crate::leg::media::ToMedia;
+use crate::leg::media::{KeyWay, ToMedia};
 use crate::leg::room::media::RoomMedia;
 use crate::media::codec::CodecKind;
-use crate::media::dtmf::Key;
+use crate::media::dtmf::{Key, Press};
 use crate::media::frame::SampleRate;
 use crate::media::ingress::Ingress;
 
@@ -110,8 +110,9 @@ fn keys_are_not_heard_in_the_room_and_make_no_noise_there() {
     let (mut world, lines, ears) =
         room(&[(CodecKind::Pcmu, Vec::new()), (CodecKind::Opus, Vec::new())]);
     world.run_ms(500);
-    let keys = "0123456789*#".chars().filter_map(Key::from_char).collect();
-    world.command(End::Phone, ToMedia::SendKeys { call: lines[0].phone, keys });
+    let keys = "0123456789*#".chars().filter_map(Key::from_char).map(Press::from).collect();
+    world
+        .command(End::Phone, ToMedia::SendKeys { call: lines[0].phone, keys, way: KeyWay::Events });
     world.run_ms(3_500);
     let heard = ears[1].last(3_500);
     assert!(level(&heard) < 60.0, "{}", level(&heard));

@@ -45,6 +45,8 @@ pub struct SdpPolicy {
     pub early_media: bool,
     /// Keys in SDP (RFC 4568).
     pub srtp: Srtp,
+    /// How keys of ours reach the peer.
+    pub dtmf: DtmfWay,
 }
 
 impl Default for SdpPolicy {
@@ -56,8 +58,21 @@ impl Default for SdpPolicy {
             symmetric: true,
             early_media: false,
             srtp: Srtp::Off,
+            dtmf: DtmfWay::Auto,
         }
     }
+}
+
+/// How keys are sent to a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DtmfWay {
+    /// Telephone-events where the peer agreed to them, else tones.
+    #[default]
+    Auto,
+    /// Telephone-events (RFC 4733), or not at all.
+    Rtp,
+    /// Tones in the sound.
+    Inband,
 }
 
 /// Whose preference decides among codecs in common.

@@ -15,12 +15,15 @@ use crate::rtp::wire::ext::read_level;
 use crate::rtp::wire::header;
 use crate::rtp::wire::rtcp::ReportBlock;
 
-use super::JitsiMediaCounters;
+use super::keys::RoomKeys;
+use super::{JitsiMediaConfig, JitsiMediaCounters};
 
 /// All streams from the bridge.
 pub(super) struct Downlink {
     level_extension: Option<u8>,
     payload_type: u8,
+    key_payload_type: Option<u8>,
+    pub(super) keys: RoomKeys,
     /// Sorted by SSRC.
     streams: Vec<Stream>,
     loudest: Loudest,
@@ -52,10 +55,12 @@ pub(super) fn key_of(ssrc: u32) -> SourceKey {
 }
 
 impl Downlink {
-    pub(super) fn new(now: Instant, level_extension: Option<u8>, payload_type: u8) -> Self {
+    pub(super) fn new(now: Instant, config: &JitsiMediaConfig) -> Self {
         Self {
-            level_extension,
-            payload_type,
+            level_extension: config.level_extension,
+            payload_type: config.opus_payload_type,
+            key_payload_type: config.key_payload_type,
+            keys: RoomKeys::default(),
             streams: Vec::with_capacity(JITSI_SOURCES_MAX),
             loudest: Loudest::default(),
             chosen: [None; crate::base::limits::LOUDEST_STREAMS_MAX],
@@ -144,6 +149,12 @@ impl Downlink {
         };
         let Arrival::Fresh(placed) = stream.reception.receive(&header) else { return };
         stream.note(placed, bytes.len(), counters);
+        if Some(header.payload_type) == self.key_payload_type {
+            // It took a number, and is no sound: what follows it is no loss.
+            stream.left_out += 1;
+            counters.jitsi_key_packets += 1;
+            return self.keys.packet(now, header.ssrc, header.timestamp, payload);
+        }
         if header.payload_type != self.payload_type || payload.is_empty() {
             return;
         }

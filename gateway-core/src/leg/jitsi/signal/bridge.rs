@@ -340,7 +340,8 @@ impl Session for BridgeSession {
                 }
             }
             ConferenceEvent::Lost => self.broken(now),
-            ConferenceEvent::Speaking(_) => {}
+            // Keys are the room's, not the leg's: the backend took them.
+            ConferenceEvent::Speaking(_) | ConferenceEvent::RoomKey { .. } => {}
             ConferenceEvent::Transport(event) => self.transport_said(now, event),
         }
         self.drain(now);

@@ -4,7 +4,7 @@
 //! nothing and ask the bridge for nothing, so that the tenth phone of a room costs no decoding. Whoever listens stays
 //! at it while he can; the next one is connected already.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::session::{Hearing, Whom};
 use crate::base::ids::{LegKey, RoomKey};
@@ -28,6 +28,8 @@ struct Sound {
     second: Option<LegKey>,
     /// What each leg was told last.
     told: BTreeMap<LegKey, Hearing>,
+    /// The last keys that were pressed in it, by stream and time: another listener may hear the same.
+    keys: VecDeque<(u32, u32)>,
 }
 
 /// Where a leg stands.
@@ -81,6 +83,7 @@ impl Sounds {
                 listener: None,
                 second: None,
                 told: BTreeMap::new(),
+                keys: VecDeque::new(),
             }
         });
         sound.seats.insert(leg);
@@ -96,6 +99,19 @@ impl Sounds {
         let key = sound.key;
         sound.seats.is_empty().then(|| self.rooms.remove(&address))?;
         Some(key)
+    }
+
+    /// A key was pressed in the room whose sound a leg hears: for whom it is. Nobody, if it is known already.
+    pub(super) fn pressed(&mut self, leg: LegKey, key: (u32, u32)) -> Vec<LegKey> {
+        let sound = self.seats.get(&leg).and_then(|address| self.rooms.get_mut(address));
+        let Some(sound) = sound.filter(|sound| !sound.keys.contains(&key)) else {
+            return Vec::new();
+        };
+        if sound.keys.len() >= KEYS_REMEMBERED {
+            sound.keys.pop_front();
+        }
+        sound.keys.push_back(key);
+        sound.seats.iter().copied().collect()
     }
 
     /// Where a leg sits.
@@ -160,6 +176,9 @@ impl Sound {
         (self.listener, self.second) = (listener, second);
     }
 }
+
+/// Two people who press keys as fast as they can, for as long as two listeners may both hear them.
+const KEYS_REMEMBERED: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -283,5 +302,21 @@ mod tests {
         assert_eq!(bench.told(), []);
         bench.standings.insert(bench.legs[0], Standing { nick: "other".into(), ..standing });
         assert_eq!(bench.told(), [(0, Whom::All)], "his new nick is told");
+    }
+
+    #[test]
+    fn a_key_that_two_listeners_heard_is_for_everybody_once() {
+        let mut calls: SlotMap<CallKey, ()> = SlotMap::with_key();
+        let [one, two, other] = [(); 3].map(|()| LegKey::conference(calls.insert(())));
+        let mut sounds = Sounds::default();
+        sounds.take_seat(one, TEA);
+        sounds.take_seat(two, TEA);
+        sounds.take_seat(other, "tree@muc.meet.test");
+        assert_eq!(sounds.pressed(one, (7, 1_000)), [one, two]);
+        assert_eq!(sounds.pressed(two, (7, 1_000)), []);
+        assert_eq!(sounds.pressed(two, (7, 2_000)), [one, two]);
+        sounds.leave_seat(one);
+        assert_eq!(sounds.pressed(one, (7, 3_000)), []);
+        assert_eq!(sounds.pressed(two, (7, 3_000)), [two]);
     }
 }

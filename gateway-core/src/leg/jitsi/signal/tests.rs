@@ -30,6 +30,7 @@ use crate::leg::backend::{
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::{ConferenceCommand, ConferenceEvent, ToMedia};
 use crate::media::codec::CodecKind;
+use crate::media::dtmf::{Key, Press};
 use crate::webrtc::TransportCommand;
 use crate::webrtc::testkit::certificate;
 
@@ -132,6 +133,8 @@ struct Site {
     heard: Vec<(u64, Heard)>,
     /// Addresses in rooms that were told.
     occupants: Vec<String>,
+    /// Keys for phones.
+    keys: Vec<(LegKey, Press)>,
     /// What was asked of the shard and of the ports.
     done: Vec<(LegKey, Done)>,
     /// What was asked of the bridge's WebSocket, but for what was said on it.
@@ -242,6 +245,7 @@ impl Site {
             sent: Vec::new(),
             heard: Vec::new(),
             occupants: Vec::new(),
+            keys: Vec::new(),
             done: Vec::new(),
             sockets: Vec::new(),
         };
@@ -291,6 +295,10 @@ impl Site {
                     | Moderation::SpeechApproved(_),
                 ) => continue,
                 BackendOutput::Moderated(_, what) => Heard::Moderated(what),
+                BackendOutput::RoomKey(leg, press) => {
+                    self.keys.push((leg, press));
+                    continue;
+                }
                 BackendOutput::Left(_, reason) => Heard::Left(reason),
                 BackendOutput::OpenStream { .. } => Heard::OpenStream,
                 BackendOutput::CloseStream(_) => Heard::CloseStream,

@@ -49,6 +49,7 @@ impl Stage {
                 BackendOutput::Left(leg, reason) => (leg, format!("left {reason:?}")),
                 BackendOutput::Progress(leg, step) => (leg, format!("{step:?}")),
                 BackendOutput::Moderated(..)
+                | BackendOutput::RoomKey(..)
                 | BackendOutput::Occupant(..)
                 | BackendOutput::OpenPort { .. }
                 | BackendOutput::ClosePort { .. }

@@ -4,6 +4,7 @@ use crate::leg::trunk::media::inband::InbandGuard;
 use crate::leg::trunk::media::shield::Shield;
 use crate::media::codec::{self, CodecKind, Encoder, EncoderSettings, PAYLOAD_BYTES_MAX};
 use crate::media::dtmf::event::EventSender;
+use crate::media::dtmf::tones::ToneSender;
 use crate::media::frame::{Frame, SampleRate};
 use crate::rtp::session::RtpSession;
 
@@ -24,6 +25,7 @@ pub struct AudioPath {
     staged: usize,
     payload: Box<[u8]>,
     pub(super) keys: Option<EventSender>,
+    pub(super) tones: ToneSender,
     pub(super) inband: Option<InbandGuard>,
     /// SRTP on its way to the media half, or home.
     pub(super) shield: Option<Box<Shield>>,
@@ -59,6 +61,7 @@ impl AudioPath {
             active: encoders.len() - 1,
             encoders,
             keys: session.send_events.map(|format| EventSender::new(format.clock_hz, 20)),
+            tones: ToneSender::default(),
             inband: (listens_for_tones && !session.receive.is_empty())
                 .then(|| InbandGuard::new(session.receive[0].1)),
             shield: shield

@@ -115,6 +115,7 @@ impl TrunkMedia {
                 self.write_rtp(format.payload_type, key.marker, key.timestamp, &key.payload);
             }
             None => {
+                path.tones.play(&mut path.frame);
                 path.stage_frame();
                 self.send_packet();
             }

@@ -26,7 +26,7 @@ use crate::rtp::session::RtpSession;
 use crate::sip::endpoint::{DialogEnd, UaCommand, UaEvent};
 use crate::sip::offer_answer::{OfferAnswer, OfferError, OfferScope};
 
-pub use crate::sip::offer_answer::{CodecOrder, SdpPolicy};
+pub use crate::sip::offer_answer::{CodecOrder, DtmfWay, SdpPolicy};
 
 /// The signal half of one trunk leg.
 #[derive(Debug)]

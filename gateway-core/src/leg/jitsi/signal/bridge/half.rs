@@ -98,6 +98,7 @@ impl BridgeSession {
             codecs: CODECS.to_vec(),
             ssrc,
             opus_payload_type: offer.opus.id,
+            key_payload_type: offer.telephone_event,
             level_extension: offer.audio_level(),
             cname: self.nick.clone(),
             wall: WallClock { unix: wall.unix + now.saturating_duration_since(then) },

@@ -115,3 +115,15 @@ fn the_focus_and_moderators_hang_up_and_nobody_else_does() {
         assert_eq!(hang_up(&from), ("forbidden".to_owned(), vec![]), "{from}");
     }
 }
+
+#[test]
+fn a_key_of_somebody_in_the_room_is_for_the_phone() {
+    let mut site = Site::new();
+    let seat = site.backend.sounds.take_seat(site.leg, ROOM);
+    assert!(seat.opens);
+    let press = Press::new(Key::Star, 200);
+    for timestamp in [5, 5, 9] {
+        site.media(ConferenceEvent::RoomKey { ssrc: 1, timestamp, press });
+    }
+    assert_eq!(site.keys, [(site.leg, press); 2]);
+}
