@@ -332,7 +332,9 @@ impl Gateway {
         let at = self.moment(now);
         let result = match command {
             Command::Route { call, route } => {
-                self.tell(call, |machine| machine.route(at, route)).map(|()| None)
+                let named = self.backends.iter().find(|(name, _)| *name == route.backend);
+                let empty_room = named.map(|(_, it)| it.empty_room()).unwrap_or_default();
+                self.tell(call, |machine| machine.route(at, route, empty_room)).map(|()| None)
             }
             Command::Ask { call, question } => {
                 self.tell(call, |machine| machine.ask(at, *question)).map(|()| None)

@@ -27,6 +27,7 @@ use crate::call::dialling::Dial;
 use crate::call::event::Event;
 use crate::call::info::InfoTalk;
 use crate::call::keys::{KeyFilter, Menu};
+use crate::call::ringing::Ringing;
 use crate::call::snapshot::CallSnapshot;
 use crate::call::sound::Sound;
 use crate::call::story::{Birth, Story};
@@ -186,6 +187,12 @@ pub(super) enum Timer {
     DialAlone,
     /// A failed call was seen long enough.
     Linger,
+    /// Nobody else came into the room.
+    Company,
+    /// Nobody did so far, and the phone has rung long enough.
+    AnswerAlone,
+    /// Another 180.
+    RingAgain,
     /// The media half does not come back.
     Detach,
 }
@@ -200,6 +207,9 @@ fn why(timer: Timer) -> Why {
         Timer::SendKeys => "call.send_keys",
         Timer::DialAlone => "call.dial_alone",
         Timer::Linger => "call.linger",
+        Timer::Company => "call.company",
+        Timer::AnswerAlone => "call.answer_alone",
+        Timer::RingAgain => "call.ring_again",
         Timer::Detach => "call.detach_patience",
     })
 }
@@ -233,6 +243,8 @@ pub struct Call {
     pub(super) route: Option<Box<Route>>,
     /// Where he was before he was moved, until he is where he should be.
     pub(super) came_from: Option<Box<Route>>,
+    /// It rings until somebody else is in the room.
+    pub(super) ringing: Option<Ringing>,
     /// The old seat is being left for a new one.
     pub(super) is_moving: bool,
     pub(super) keys_to_send: Option<(Duration, Digits)>,
@@ -289,6 +301,7 @@ impl Call {
             language: Language::default(),
             route: None,
             came_from: None,
+            ringing: None,
             is_moving: false,
             keys_to_send: None,
             is_quiet: false,
@@ -326,10 +339,7 @@ impl Call {
             CallInput::Line(event) => self.line_event(event),
             CallInput::Failed => self.end(at, EndReason::Bug),
             CallInput::Progress(step) => self.join_progress(at, step),
-            CallInput::Occupant(address) => {
-                let event = Event::CallOccupant(self.key, address);
-                self.outputs.push_back(CallOutput::Event(event));
-            }
+            CallInput::Occupant(address) => self.occupant(address),
             CallInput::Joined(facts) => self.joined(at, facts),
             CallInput::Members(change, facts) => self.members_changed(at, change, facts),
             CallInput::Moderated(what) => self.moderated(what),
@@ -351,6 +361,9 @@ impl Call {
                 Timer::SendKeys => self.send_keys(at),
                 Timer::DialAlone => self.ring_phone(at),
                 Timer::Linger => self.lingered(at),
+                Timer::Company => self.nobody_came(at),
+                Timer::AnswerAlone => self.answer_alone(at),
+                Timer::RingAgain => self.ring(at),
                 Timer::Detach => self.finish(at),
             }
         }

@@ -11,6 +11,7 @@ mod line;
 pub mod machine;
 mod moving;
 mod outside;
+mod ringing;
 pub mod snapshot;
 pub mod sound;
 pub mod story;

@@ -13,7 +13,8 @@ use crate::call::machine::{
 use crate::call::sound::{CHIME_MEMBERS_MAX, Purpose};
 use crate::call::{AnswerEnd, CallDirection, Moment, Question, Route};
 use crate::leg::backend::{
-    CallWay, JoinRefused, JoinRequest, JoinStep, LegCommand, MemberChange, Moderation, RoomFacts,
+    CallWay, EmptyRoom, JoinRefused, JoinRequest, JoinStep, LegCommand, MemberChange, Moderation,
+    RoomFacts,
 };
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::ToMedia;
@@ -32,17 +33,24 @@ const PASSWORD_BETWEEN_DIGITS: Duration = Duration::from_secs(5);
 
 impl Call {
     /// The owner sends the caller into a room.
-    pub fn route(&mut self, at: Moment, route: Box<Route>) -> Result<(), ApiMisuse> {
+    pub fn route(
+        &mut self,
+        at: Moment,
+        route: Box<Route>,
+        empty_room: EmptyRoom,
+    ) -> Result<(), ApiMisuse> {
         self.owner_may_decide()?;
         self.timers.clear(Timer::Owner);
         self.sound.silence();
         self.language = route.language;
         self.route = Some(route);
         self.enter(Stage::Joining, "routed");
-        self.answer(at);
-        self.limit_length(at.now);
-        if self.is_audible {
-            self.ask_for_seat();
+        if !self.rings_for_company(at, empty_room) {
+            self.answer(at);
+            self.limit_length(at.now);
+            if self.is_audible {
+                self.ask_for_seat();
+            }
         }
         self.drain(at);
         Ok(())
@@ -210,6 +218,12 @@ impl Call {
         self.outputs.push_back(CallOutput::OpenLeg(wish));
     }
 
+    /// Where others find him in the room.
+    pub(super) fn occupant(&mut self, address: String) {
+        let event = Event::CallOccupant(self.key, address);
+        self.outputs.push_back(CallOutput::Event(event));
+    }
+
     /// There is no seat.
     pub fn seat_refused(&mut self, at: Moment, refused: JoinRefused) {
         self.seat = None;
@@ -226,6 +240,7 @@ impl Call {
     }
 
     pub(super) fn join_progress(&mut self, at: Moment, step: JoinStep) {
+        self.step_while_ringing(at, step);
         if let (Some(info), Stage::Joining | Stage::Joined) = (&mut self.info, &self.stage) {
             info.step(step);
         }
@@ -271,7 +286,9 @@ impl Call {
             between_digits: PASSWORD_BETWEEN_DIGITS,
         };
         self.enter(Stage::Asking(Box::new(Asking::new(question))), "room has a password");
-        self.begin_question(at);
+        if self.is_audible {
+            self.begin_question(at);
+        }
     }
 
     /// Somebody in the conference did something: words to the caller, and our state follows.
@@ -351,7 +368,7 @@ impl Call {
         if matches!(self.stage, Stage::Dialling(_)) {
             return self.dial_joined(at, facts);
         }
-        if !matches!(self.stage, Stage::Joining) {
+        if !matches!(self.stage, Stage::Joining) || self.rings_on_alone(at, facts) {
             return;
         }
         // Music and words of a wait on the way in end here.
@@ -369,6 +386,7 @@ impl Call {
             self.media(ToMedia::Mute { call: self.key, muted: true });
         }
         if facts.members > 1 {
+            self.has_company();
             self.sound.chime(at.now, SoundId::Entry);
         } else {
             self.alone();
@@ -402,6 +420,7 @@ impl Call {
             MemberChange::Exited => SoundId::Exit,
         };
         if facts.members > 1 {
+            self.has_company();
             self.sound.set_music(false);
         }
         if facts.members <= CHIME_MEMBERS_MAX {

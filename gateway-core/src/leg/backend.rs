@@ -42,6 +42,10 @@ pub trait Backend: Send {
     fn poll_timeout(&self) -> Option<(Instant, Why)> {
         None
     }
+    /// What callers into its empty rooms are to hear.
+    fn empty_room(&self) -> EmptyRoom {
+        EmptyRoom::Join
+    }
     /// What its legs met since it was made. The embedded room has nothing to tell here.
     fn counters(&self) -> BackendCounters {
         BackendCounters::default()
@@ -50,6 +54,18 @@ pub trait Backend: Send {
     fn snapshot(&self) -> Vec<RoomSnapshot> {
         Vec::new()
     }
+}
+
+/// What becomes of a call that came in while nobody else is in its room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EmptyRoom {
+    /// It is answered, and hears words and music.
+    #[default]
+    Join,
+    /// It rings until somebody is there, for so long at most.
+    Ring(std::time::Duration),
+    /// As Jigasi does: it rings, is answered after 15 s and hung up after 30 s.
+    Jigasi,
 }
 
 /// A room as it stands, for people who look from outside.

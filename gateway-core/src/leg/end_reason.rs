@@ -22,6 +22,8 @@ pub enum EndReason {
     RoomEnded,
     /// The host did not come in time.
     HostNeverCame,
+    /// Nobody else came into the room while the phone rang, or was kept alone in it.
+    NobodyCame,
     /// A moderator removed the caller.
     Kicked,
     /// A moderator or the focus hung the phone up.
@@ -98,6 +100,7 @@ impl EndReason {
             Self::RoomFull => ("room_full", 486, 17, Some(PromptId::RoomFull)),
             Self::RoomEnded => ("room_ended", 480, 16, Some(PromptId::RoomEndedByHost)),
             Self::HostNeverCame => ("host_never_came", 480, 19, Some(PromptId::MeetingNotStarted)),
+            Self::NobodyCame => ("nobody_came", 480, 19, None),
             Self::Kicked => ("kicked", 403, 21, Some(PromptId::Kicked)),
             Self::MeetingHungUp => ("meeting_hung_up", 480, 16, Some(PromptId::Goodbye)),
             Self::LobbyDenied => ("lobby_denied", 403, 21, Some(PromptId::LobbyDenied)),
@@ -157,6 +160,7 @@ impl EndReason {
         Self::RoomFull,
         Self::RoomEnded,
         Self::HostNeverCame,
+        Self::NobodyCame,
         Self::Kicked,
         Self::MeetingHungUp,
         Self::LobbyDenied,
@@ -218,6 +222,8 @@ mod tests {
         let silent = [
             CallerHungUp,
             CallerCancelled,
+            // He heard that he is alone, or only ringing.
+            NobodyCame,
             NoCommonCodec,
             BadOffer,
             AckNeverCame,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gateway_core::io::signalling::TrunkTls;
 use gateway_core::media::clip::Language;
-use gateway_core::sip::offer_answer::{CodecOrder, SdpPolicy, Srtp};
+use gateway_core::sip::offer_answer::{CodecOrder, DtmfWay, SdpPolicy, Srtp};
 use gateway_core::sip::trunk::{Cidr, DigestUser, SipTransport, TrunkConfig};
 
 use super::account::Keeping;
@@ -203,6 +203,13 @@ pub(super) const TRUNK: SectionDecl = SectionDecl {
              \"tls\".",
         ),
         key(
+            "dtmf",
+            Kind::OneOf(&["auto", "rtp", "inband"]),
+            r#""auto""#,
+            "How keys reach it that people in a room press, or that follow a dialled number. \"auto\": telephone-events \
+             (RFC 4733) where it agreed to them, else tones. \"rtp\": telephone-events only. \"inband\": tones in the sound.",
+        ),
+        key(
             "language",
             Kind::OneOf(LANGUAGES),
             r#""en""#,
@@ -379,6 +386,11 @@ fn sdp_policy(section: &Section) -> SdpPolicy {
             _ => CodecOrder::Ours,
         },
         early_media: false,
+        dtmf: match section.text("dtmf") {
+            "rtp" => DtmfWay::Rtp,
+            "inband" => DtmfWay::Inband,
+            _ => DtmfWay::Auto,
+        },
         srtp: match section.text("srtp") {
             "optional" => Srtp::Optional,
             "required" => Srtp::Required,

@@ -28,7 +28,8 @@ use crate::base::time::{WallClock, Why};
 use crate::jitsi::disco::Answers;
 use crate::jitsi::stanza::disco::{AUDIO_MUTE, Abilities};
 use crate::leg::backend::{
-    Backend, BackendInput, BackendOutput, JoinRefused, JoinRequest, LegCommand, RoomSnapshot,
+    Backend, BackendInput, BackendOutput, EmptyRoom, JoinRefused, JoinRequest, LegCommand,
+    RoomSnapshot,
 };
 use crate::leg::counters::BackendCounters;
 use crate::leg::media::{ConferenceEvent, ToMedia};
@@ -243,6 +244,10 @@ impl Backend for JitsiBackend {
 
     fn poll_timeout(&self) -> Option<(Instant, Why)> {
         self.deadlines.next()
+    }
+
+    fn empty_room(&self) -> EmptyRoom {
+        self.settings.empty_room
     }
 
     fn counters(&self) -> BackendCounters {

@@ -34,13 +34,19 @@ impl Dialog {
         }
     }
 
+    /// What the Reason header of its BYE says, in the place of a cause.
+    pub fn say_at_end(&mut self, reason: &'static str) {
+        self.last_reason = Some(reason);
+    }
+
     /// Sends the BYE and waits for its answer, or 64*T1.
     pub(super) fn send_bye(&mut self, now: Instant, core: &mut Core, cause: Option<u8>) {
         self.timers.clear_all();
         self.unacked = None;
         let (mut request, path) = self.peer.request(now, core, Method::Bye, None);
-        if let Some(cause) = cause {
-            build::push(&mut request.headers, HeaderName::Reason, q850(cause));
+        let said = self.last_reason.map(str::to_owned);
+        if let Some(reason) = said.or(cause.map(q850)) {
+            build::push(&mut request.headers, HeaderName::Reason, reason);
         }
         self.send(now, core, request, path);
         self.timers.set(DialogTimer::Farewell, now + core.config.t1 * 65);

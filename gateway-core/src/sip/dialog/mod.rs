@@ -83,6 +83,8 @@ pub struct Dialog {
     pub is_counted: bool,
     /// UAS: Call-ID and From tag of its INVITE.
     pub invite_name: Option<(Vec<u8>, Vec<u8>)>,
+    /// Reason header of its BYE, in the place of a cause.
+    last_reason: Option<&'static str>,
 }
 
 /// Where a dialog is in its life.
@@ -174,6 +176,7 @@ impl Dialog {
             armed: None,
             is_counted: true,
             invite_name: None,
+            last_reason: None,
         }
     }
 

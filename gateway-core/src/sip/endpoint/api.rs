@@ -365,6 +365,13 @@ pub enum UaCommand {
         /// Q.850 cause for the Reason header.
         cause: Option<u8>,
     },
+    /// The same with another value of the Reason header (RFC 3326), where somebody depends on it.
+    EndSaying {
+        /// The dialog.
+        dialog: DialogKey,
+        /// The value.
+        reason: &'static str,
+    },
 }
 
 /// A call of ours.

@@ -122,7 +122,8 @@ pub fn dialog_of(command: &UaCommand) -> DialogKey {
         | UaCommand::RefuseOffer { dialog, .. }
         | UaCommand::Offer { dialog, .. }
         | UaCommand::Info { dialog, .. }
-        | UaCommand::End { dialog, .. } => *dialog,
+        | UaCommand::End { dialog, .. }
+        | UaCommand::EndSaying { dialog, .. } => *dialog,
     }
 }
 

@@ -238,6 +238,11 @@ impl Endpoint {
             UaCommand::Ring { status, sdp, .. } => dialog.ring(now, core, status, sdp),
             UaCommand::Accept { sdp, .. } => dialog.accept(now, core, &sdp),
             UaCommand::Reject { .. } => dialog.reject(now, core, command),
+            UaCommand::EndSaying { reason, .. } => {
+                dialog.say_at_end(reason);
+                dialog.hang_up(now, core, DialogEnd::ByUs, None);
+                Ok(())
+            }
             UaCommand::End { cause, .. } => {
                 dialog.hang_up(now, core, DialogEnd::ByUs, cause);
                 Ok(())

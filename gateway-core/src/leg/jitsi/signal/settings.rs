@@ -7,7 +7,7 @@ use crate::base::ids::SiteId;
 use crate::base::pii::Pii;
 use crate::base::rng::Rng;
 use crate::jitsi::muc::FOCUS_NICK;
-use crate::leg::backend::{Entry, RoomName, StreamAccount, StreamIdentity};
+use crate::leg::backend::{EmptyRoom, Entry, RoomName, StreamAccount, StreamIdentity};
 
 /// One deployment. Names differ between installations, so nothing is derived from anything else here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct JitsiSettings {
     pub can_be_muted: bool,
     /// A phone is called by its number among the occupants.
     pub user_as_nick: bool,
+    /// What callers into an empty room are to hear.
+    pub empty_room: EmptyRoom,
 }
 
 /// As whom phones come.
@@ -77,6 +79,7 @@ impl JitsiSettings {
             keeps_only_phones: true,
             can_be_muted: true,
             user_as_nick: false,
+            empty_room: EmptyRoom::Join,
         }
     }
 

@@ -426,7 +426,10 @@ impl TrunkSignal {
             return;
         }
         let status = (self.state != State::Calling).then_some(200);
-        self.ua(|dialog| UaCommand::End { dialog, cause });
+        self.ua(|dialog| match reason {
+            EndReason::NobodyCame => UaCommand::EndSaying { dialog, reason: NOBODY_CAME },
+            _ => UaCommand::End { dialog, cause },
+        });
         self.over(reason, status);
     }
 
@@ -455,5 +458,7 @@ fn reason_of(error: &OfferError) -> EndReason {
     }
 }
 
+/// What Jigasi's BYE says to a caller who was alone too long.
+const NOBODY_CAME: &str = "SIP;cause=408;text=\"No invite from conference focus\"";
 /// Retry-After of a 503 that the call itself sends: long enough for a few calls to end.
 const RETRY_AFTER: Duration = Duration::from_secs(10);

@@ -11,7 +11,7 @@ use crate::jitsi::focus::FocusOutput;
 use crate::jitsi::lobby::LobbyOutput;
 use crate::jitsi::moderation::ModerationOutput;
 use crate::jitsi::muc::MucOutput;
-use crate::leg::backend::{BackendOutput, CallWay, JoinStep, MemberChange};
+use crate::leg::backend::{BackendOutput, CallWay, EmptyRoom, JoinStep, MemberChange};
 use crate::leg::jitsi::signal::recovery::{Loss, Recovery};
 use crate::leg::jitsi::signal::session::{Ending, SessionEvent, SessionOutput};
 
@@ -87,7 +87,9 @@ impl Leg {
                 if starts_muted && !self.was_settled && self.settings.can_be_muted {
                     self.moderation.offer_starts_muted();
                 }
-                if self.ask.way == CallWay::Dialling {
+                let is_waited_for = self.ask.way == CallWay::Dialling
+                    || self.settings.empty_room != EmptyRoom::Join;
+                if is_waited_for {
                     self.progress(JoinStep::Invited);
                 }
             }
