@@ -513,6 +513,7 @@ impl Gateway {
         let listens =
             self.listeners.iter().position(|listener| listener.transport == config.transport);
         let listener = listens.ok_or(ApiMisuse::BadArgument("no listener of that transport"))?;
+        self.counters.calls_dialled += 1;
         let birth = Birth::Dialled(Box::new(dialling));
         let addresses = self.addresses(ListenerId(listener as u16));
         Ok(self.call_born(now, trunk, addresses, birth))

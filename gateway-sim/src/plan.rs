@@ -11,6 +11,7 @@ use crate::link::LinkPlan;
 use crate::phone::sound::Law;
 
 pub mod meeting;
+pub mod storm;
 
 use meeting::MeetingPlan;
 
@@ -29,6 +30,14 @@ pub struct WorldPlan {
     pub host_pin: String,
     /// The room is one of a Jitsi deployment. `None`: one of the gateway's own.
     pub meeting: Option<MeetingPlan>,
+}
+
+impl WorldPlan {
+    /// Phones that are called, by their places.
+    pub fn callees(&self) -> impl Iterator<Item = usize> {
+        let called = self.phones.iter().filter(|(phone, ..)| phone.callee.is_some());
+        called.map(|(phone, ..)| phone.index)
+    }
 }
 
 /// Settings of the gateway and its surroundings.

@@ -9,7 +9,7 @@ use gateway_core::base::ids::{CallKey, ShardId};
 use gateway_core::base::limits::RTP_DATAGRAM_BYTES_MAX;
 use gateway_core::base::rng::Rng;
 use gateway_core::base::time::{Tick, WallClock};
-use gateway_core::gateway::{Event, Gateway, Input, Output};
+use gateway_core::gateway::{Event, Gateway, GatewayCounters, Input, Output};
 use gateway_core::leg::backend::{Role, RoomName};
 use gateway_core::media::clip::ClipLibrary;
 use gateway_core::shard::{Shard, ShardConfig};
@@ -50,6 +50,8 @@ pub struct Outcome {
     pub faults: Vec<String>,
     /// What they judged.
     pub tally: Tally,
+    /// What the gateway counted.
+    pub counters: GatewayCounters,
     /// Virtual time it took.
     pub lasted: Duration,
     /// What phones heard.
@@ -107,15 +109,15 @@ impl World {
         let meeting = plan.meeting.as_ref().map(|it| Meeting::new(start, it, &root));
         let seats = plan.phones.iter().map(|(phone, up, down)| {
             let index = phone.index;
-            let public = Ipv4Addr::new(198, 51, 100, 10 + index as u8);
+            let public = settings::public_address(index);
             let private = Ipv4Addr::new(10, 0, 0, 10 + index as u8);
-            let written = if phone.behind_nat { private } else { public };
-            let written = SocketAddr::new(written.into(), PHONE_SIP_PORT);
+            let written = if phone.behind_nat { private.into() } else { public };
+            let written = SocketAddr::new(written, PHONE_SIP_PORT);
             Seat {
                 phone: Phone::new(phone.clone(), written, settings::GATEWAY),
                 up: Link::new(*up, root.fork(&format!("link/up/{index}"))),
                 down: Link::new(*down, root.fork(&format!("link/down/{index}"))),
-                public: public.into(),
+                public,
                 behind_nat: phone.behind_nat,
             }
         });
@@ -123,7 +125,10 @@ impl World {
             start,
             elapsed: Duration::ZERO,
             gateway,
-            shard: Shard::new(ShardConfig { calls_max: 16, rooms_max: 4 }, start),
+            shard: Shard::new(
+                ShardConfig { calls_max: 16 + plan.phones.len(), rooms_max: 4 },
+                start,
+            ),
             ivr: Ivr::new(Arc::new(settings::policy(&plan)), settings::throttle()),
             phones: seats.collect(),
             rng: root.fork("world"),

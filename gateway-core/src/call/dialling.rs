@@ -221,7 +221,8 @@ fn failure(reason: EndReason, status: Option<u16>) -> String {
         (_, Some(404 | 410 | 484 | 485 | 604)) => "Not Found",
         (_, Some(401 | 402 | 403 | 405 | 407)) => "Forbidden",
         (_, Some(480)) => "Temporarily Unavailable",
-        (_, Some(488 | 606)) => "Not Acceptable Here",
+        // It answered, in a way of which nothing can be made.
+        (_, Some(200..=299 | 488 | 606)) => "Not Acceptable Here",
         (_, Some(500..=599)) => "Service Unavailable",
         (_, Some(status)) => return format!("Failed ({status})"),
         (_, None) => "Service Unavailable",

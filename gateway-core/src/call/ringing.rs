@@ -44,18 +44,20 @@ impl Call {
     pub(super) fn ring(&mut self, at: Moment) {
         let Some(trunk) = self.trunk.as_mut().filter(|_| self.ringing.is_some()) else { return };
         trunk.command(at.now, TrunkCommand::Ring);
-        let is_first = !self.timers.is_set(Timer::AnswerAlone) && self.story.status.is_none();
+        let is_first = self.story.status.is_none();
         self.story.status = Some(180);
         self.timers.set(Timer::RingAgain, at.now + if is_first { RING_SOON } else { RING_AGAIN });
     }
 
-    /// A step on the way in of a phone that rings. It is answered when somebody is there, or words are to be heard.
-    pub(super) fn step_while_ringing(&mut self, at: Moment, step: JoinStep) {
+    /// A step on the way in of a phone that rings. It is answered when somebody is there, or words are to be heard. True:
+    /// it rings on, and hears nothing of it.
+    pub(super) fn rings_on(&mut self, at: Moment, step: JoinStep) -> bool {
         let answers =
             matches!(step, JoinStep::Invited | JoinStep::InLobby | JoinStep::PasswordNeeded { .. });
         if answers && self.ringing.is_some() {
             self.stop_ringing(at);
         }
+        self.ringing.is_some()
     }
 
     /// In the room. True: alone, and the phone goes on ringing.

@@ -240,9 +240,11 @@ impl Call {
     }
 
     pub(super) fn join_progress(&mut self, at: Moment, step: JoinStep) {
-        self.step_while_ringing(at, step);
         if let (Some(info), Stage::Joining | Stage::Joined) = (&mut self.info, &self.stage) {
             info.step(step);
+        }
+        if self.rings_on(at, step) {
+            return;
         }
         match (&self.stage, step) {
             (Stage::Dialling(_), step) => self.dial_progress(at, step),

@@ -7,6 +7,12 @@ crate::counters! {
         calls_started,
         /// Calls that ended: as many as records were written.
         calls_ended,
+        /// Calls that we made.
+        calls_dialled,
+        /// Calls that we made and that were answered.
+        calls_dialled_answered,
+        /// Calls that we made and that were never answered: refused, busy, given up.
+        calls_dialled_failed,
         /// Calls refused because no RTP port could be had.
         calls_without_port,
         /// RTP ports that another program had taken.

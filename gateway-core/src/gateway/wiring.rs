@@ -5,6 +5,7 @@ use std::time::Instant;
 use tracing::{debug, warn};
 
 use crate::base::ids::{CallKey, DialogKey, LegKey, RoomKey, StreamKey};
+use crate::call::CallDirection;
 use crate::call::event::Event;
 use crate::call::machine::{CallInput, CallOutput, SeatWish};
 use crate::call::story::Birth;
@@ -144,8 +145,13 @@ impl Gateway {
     }
 
     fn event(&mut self, event: Event) {
-        if let Event::CallEnded(_) = &event {
+        if let Event::CallEnded(record) = &event {
             self.counters.calls_ended += 1;
+            if record.direction == CallDirection::Outbound {
+                let was_answered = record.answered.is_some();
+                self.counters.calls_dialled_answered += u64::from(was_answered);
+                self.counters.calls_dialled_failed += u64::from(!was_answered);
+            }
         }
         self.outputs.push_back(Output::Event(event));
     }

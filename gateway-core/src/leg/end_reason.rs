@@ -151,7 +151,7 @@ impl EndReason {
     }
 
     /// Every reason, for metrics that show zeros and for tests.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::CallerHungUp,
         Self::CallerCancelled,
         Self::CallerLeft,

@@ -7,6 +7,7 @@ use gateway_core::base::ids::SiteId;
 use gateway_core::base::pii::Pii;
 use gateway_core::gateway::ROOM_BACKEND;
 use gateway_core::io::xmpp::{Encryption, Transport, Trust, WebAddress, XmppSite, tls};
+use gateway_core::leg::backend::EmptyRoom;
 use gateway_core::leg::jitsi::signal::settings::{JitsiSettings, PhoneIdentity};
 
 use super::raw::{Raw, Section};
@@ -162,6 +163,20 @@ pub(super) const JITSI: SectionDecl = SectionDecl {
             "How long phones wait for others to come back.",
         ),
         key(
+            "empty_room",
+            Kind::OneOf(&["join", "ring", "jigasi"]),
+            r#""join""#,
+            "A caller without a PIN who is alone in his room: \"join\": is answered, hears so and music. \"ring\": hears \
+             ringing until somebody is there (`ring_max_s`, then 480). \"jigasi\": rings, is answered after 15 s and hung up \
+             after 30 s. Whoever must hear words (a lobby, a password) is answered first.",
+        ),
+        key(
+            "ring_max_s",
+            whole(5, 600, "s"),
+            "120",
+            "With empty_room = \"ring\": the longest ringing. Most networks end it after 180 s at the latest.",
+        ),
+        key(
             "ping_s",
             whole(5, 300, "s"),
             "30",
@@ -287,6 +302,11 @@ impl Judge<'_> {
                 keeps_only_phones: section.flag("only_phones"),
                 can_be_muted: section.flag("start_muted"),
                 user_as_nick: section.flag("user_as_nick"),
+                empty_room: match section.text("empty_room") {
+                    "ring" => EmptyRoom::Ring(Duration::from_secs(section.whole("ring_max_s"))),
+                    "jigasi" => EmptyRoom::Jigasi,
+                    _ => EmptyRoom::Join,
+                },
                 ..JitsiSettings::usual(site, &domain, &rooms)
             },
         })

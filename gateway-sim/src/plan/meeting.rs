@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gateway_core::base::rng::Rng;
+use gateway_core::leg::backend::EmptyRoom;
 
 use super::{Action, Callee, Ending, KeyWay, Knobs, PhonePlan, TONES, WorldPlan, digits};
 use crate::jitsi::RecordingMode;
@@ -20,6 +21,10 @@ pub struct MeetingPlan {
     pub links: (LinkPlan, LinkPlan),
     /// A lost conference is given up after this.
     pub rejoin_max: Option<Duration>,
+    /// Its number leads into the room without a PIN.
+    pub is_direct: bool,
+    /// What callers into the empty room hear.
+    pub empty_room: EmptyRoom,
 }
 
 /// Somebody in a browser.
@@ -224,7 +229,8 @@ impl WorldPlan {
             happenings.extend(accident(at, count, webs.len(), &mut rng));
         }
         let rejoin_max = (rng.below(6) == 0).then_some(Duration::from_secs(15));
-        let meeting = Some(MeetingPlan { webs, happenings, links, rejoin_max });
+        let plan = MeetingPlan { webs, happenings, links, rejoin_max, ..MeetingPlan::default() };
+        let meeting = Some(plan);
         Self { seed, phones, knobs, pin, host_pin, meeting }
     }
 }
@@ -310,7 +316,7 @@ fn accident(at: Duration, phones: usize, webs: usize, rng: &mut Rng) -> Vec<(Dur
     }
 }
 
-fn webs_at(seconds: &[u64]) -> Vec<WebPlan> {
+pub(super) fn webs_at(seconds: &[u64]) -> Vec<WebPlan> {
     let web = |(index, second): (usize, &u64)| WebPlan {
         starts: Duration::from_secs(*second),
         leaves: None,

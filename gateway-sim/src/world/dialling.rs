@@ -1,6 +1,5 @@
 //! Calls that the gateway makes for the room.
 
-use gateway_core::base::ids::TrunkId;
 use gateway_core::base::pii::Pii;
 use gateway_core::call::Route;
 use gateway_core::gateway::{Command, DialOrder, Event, ROOM_BACKEND, RoomFirst};
@@ -24,7 +23,7 @@ impl World {
             let public = self.phones[index].public;
             let keys = callee.keys.bytes().collect();
             let command = Command::Dial {
-                trunk: TrunkId(0),
+                trunk: settings::trunk_to(&self.plan, index),
                 target: format!("sip:phone@{public}:{PHONE_SIP_PORT}"),
                 from_user: Pii::new("meeting".to_owned()),
                 from_name: Pii::default(),

@@ -118,6 +118,7 @@ impl World {
             words.filter_map(|(at, call, words)| Some((at, self.watch.phone_of(call)?, words)));
         let words = words.collect();
         let (legs, halves) = (self.gateway.backend_counters(), self.shard.conference_counters());
+        let counters = *self.gateway.counters();
         let (told, meeting) = (self.told, self.meeting);
         let meeting = meeting.map(|it| MeetingOutcome {
             sent: it.bridge.sent().iter().map(|(pair, count)| (pair.clone(), *count)).collect(),
@@ -139,6 +140,7 @@ impl World {
             transcript: self.transcript.finalize().into(),
             faults,
             tally,
+            counters,
             lasted: self.elapsed,
             recordings,
             keys,

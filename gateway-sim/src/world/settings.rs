@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gateway_core::base::ids::SiteId;
+use gateway_core::base::ids::{SiteId, TrunkId};
 use gateway_core::base::pii::Pii;
 use gateway_core::base::time::WallClock;
 use gateway_core::gateway::{GatewayConfig, ROOM_BACKEND};
@@ -17,13 +17,15 @@ use gateway_core::media::clip::{ClipLibrary, Language};
 use gateway_core::sip::endpoint::EndpointConfig;
 use gateway_core::sip::trunk::{Cidr, ListenerConfig, SipTransport, TrunkConfig, UnknownSource};
 use gateway_daemon::config::door::Door;
+use gateway_daemon::config::number::Pattern;
 use gateway_daemon::config::rooms::Label;
-use gateway_daemon::config::typed::{RoomRules, Rooms};
+use gateway_daemon::config::typed::{Did, RoomRules, Rooms};
 use gateway_daemon::ivr::policy::{PinRules, Policy, TrunkRules};
 use gateway_daemon::pin::handle::SharedThrottle;
 use gateway_daemon::pin::throttle::{Throttle, ThrottleLimits};
 use gateway_daemon::pin::{Grant, PinKind, Verdict};
 
+use super::network::PHONE_SIP_PORT;
 use crate::plan::WorldPlan;
 use crate::plan::meeting::MeetingPlan;
 
@@ -45,7 +47,7 @@ pub(super) fn gateway(plan: &WorldPlan, clips: Arc<ClipLibrary>, now: Instant) -
     };
     GatewayConfig {
         endpoint: endpoint(plan),
-        sdp: vec![SdpPolicy { codec_order, ..SdpPolicy::default() }],
+        sdp: vec![SdpPolicy { codec_order, ..SdpPolicy::default() }; 1 + plan.callees().count()],
         manners: Vec::new(),
         rtp_ports: (RTP_FIRST, RTP_FIRST + knobs.port_pairs * 2 - 1),
         port_rest: knobs.port_rest,
@@ -66,10 +68,22 @@ fn jitsi(plan: &MeetingPlan, now: Instant) -> Box<dyn Backend> {
     let settings = JitsiSettings {
         identity: PhoneIdentity::SharedSecret(Pii::new("phonesecret".to_owned())),
         rejoin_max: plan.rejoin_max.unwrap_or(usual.rejoin_max),
+        empty_room: plan.empty_room,
         ..usual
     };
     let sessions = Box::new(BridgeSessions::new(TransportKind::Plain, now, wall));
     Box::new(JitsiBackend::new(settings, sessions, now, wall))
+}
+
+/// Where a phone is seen.
+pub(super) fn public_address(index: usize) -> IpAddr {
+    Ipv4Addr::new(198, 51, 100, 10 + index as u8).into()
+}
+
+/// The trunk of a phone that is called.
+pub(super) fn trunk_to(plan: &WorldPlan, phone: usize) -> TrunkId {
+    let place = plan.callees().position(|index| index == phone);
+    TrunkId(1 + place.unwrap_or_default() as u16)
 }
 
 fn endpoint(plan: &WorldPlan) -> EndpointConfig {
@@ -81,17 +95,27 @@ fn endpoint(plan: &WorldPlan) -> EndpointConfig {
         advertised: None,
         advertised_media: None,
     };
-    let phones = Cidr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 0)), 24);
+    let alone = |index: usize| Cidr::new(public_address(index), 32).expect("32 is within 32");
+    let callees: Vec<usize> = plan.callees().collect();
+    let callers = (0..plan.phones.len()).filter(|index| !callees.contains(index));
     let trunk = TrunkConfig {
         name: "carrier".to_owned(),
-        sources: vec![phones.expect("24 is within 32")],
+        sources: callers.map(alone).collect(),
         session_expires: knobs.session_expires,
         calls_max: knobs.trunk_calls_max,
         ..TrunkConfig::default()
     };
+    // Each phone that is called is at the end of a trunk of its own.
+    let own = |index: usize| TrunkConfig {
+        name: format!("phone{index}"),
+        sources: vec![alone(index)],
+        peer: Some(SocketAddr::new(public_address(index), PHONE_SIP_PORT)),
+        ..trunk.clone()
+    };
+    let trunks = std::iter::once(trunk.clone()).chain(plan.callees().map(own)).collect();
     EndpointConfig {
         listeners: vec![listener],
-        trunks: vec![trunk],
+        trunks,
         unknown: UnknownSource::Drop,
         user_agent: "weebee-sim".to_owned(),
         calls_max: knobs.calls_max,
@@ -118,7 +142,7 @@ pub(super) fn policy(plan: &WorldPlan) -> Policy {
             door: Door::default(),
         }],
         sites: Vec::new(),
-        dids: Vec::new(),
+        dids: direct(plan).into_iter().collect(),
         ask_unmatched: true,
         rooms: Rooms {
             usual: RoomRules {
@@ -137,6 +161,21 @@ pub(super) fn policy(plan: &WorldPlan) -> Policy {
             between_digits: Duration::from_secs(5),
         },
     }
+}
+
+/// The number of a room that may be entered without a PIN.
+fn direct(plan: &WorldPlan) -> Option<Did> {
+    plan.meeting.as_ref().filter(|meeting| meeting.is_direct)?;
+    Some(Did {
+        number: Pattern::new("pin")?,
+        trunk: None,
+        language: None,
+        room: RoomName::new("tea").ok(),
+        ask_pin: false,
+        role: Role::Guest,
+        length_max: None,
+        backend: None,
+    })
 }
 
 /// Caps that a run may reach.

@@ -2,9 +2,12 @@
 //!
 //! A phone calls at 0 s (the next a second later), types its PIN and is in the room at about 3.7 s.
 
+mod dial_out;
+mod empty_room;
 mod losses;
 mod moderation;
 mod seeds;
+mod storm;
 mod together;
 mod ways_in;
 

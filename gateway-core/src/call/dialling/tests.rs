@@ -239,6 +239,7 @@ fn a_failed_call_is_seen_for_five_seconds_with_its_reason() {
         (DialogEnd::Rejected(603), "<rejected>", EndReason::Refused, Some(603)),
         (DialogEnd::Rejected(404), "<Not Found>", EndReason::Refused, Some(404)),
         (DialogEnd::Rejected(503), "<Service Unavailable>", EndReason::Refused, Some(503)),
+        (DialogEnd::Rejected(488), "<Not Acceptable Here>", EndReason::Refused, Some(488)),
         (DialogEnd::Rejected(499), "<Failed (499)>", EndReason::Refused, Some(499)),
         (DialogEnd::TimedOut, "<expired>", EndReason::NoAnswer, Some(408)),
         (DialogEnd::TransportFailed, "<Service Unavailable>", EndReason::PeerGone, None),

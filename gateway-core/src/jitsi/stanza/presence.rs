@@ -11,6 +11,7 @@ use super::build::element;
 use super::disco::AUDIO_MUTE;
 use super::exchange::StanzaError;
 use super::ns;
+use super::rayo::RAYO;
 use crate::base::pii::Pii;
 
 /// Namespace of a join.
@@ -21,8 +22,6 @@ pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 const NICK: &str = "http://jabber.org/protocol/nick";
 /// Says in presence and disco that we are a telephone.
 const JIGASI: &str = "http://jitsi.org/protocol/jigasi";
-/// Namespace of dials, hang-ups and their headers.
-pub const RAYO: &str = "urn:xmpp:rayo:1";
 /// Headers that are shown; more are left out.
 const HEADERS_MAX: usize = 32;
 /// Longest name and value of a header that is shown. Each presence repeats them to everybody.

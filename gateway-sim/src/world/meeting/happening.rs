@@ -7,7 +7,7 @@ use gateway_core::gateway::Input;
 use gateway_core::jitsi::stanza::build::element;
 use gateway_core::jitsi::stanza::jingle::{Action, Jingle, Reason};
 use gateway_core::jitsi::stanza::ns;
-use gateway_core::jitsi::stanza::presence::RAYO;
+use gateway_core::jitsi::stanza::rayo::RAYO;
 use gateway_core::leg::backend::StreamDownReason;
 use minidom::Element;
 

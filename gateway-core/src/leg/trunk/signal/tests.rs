@@ -441,3 +441,10 @@ fn a_refusal_for_overload_says_when_to_come_back() {
         panic!("{said:?}");
     };
 }
+
+/// Programs behind an exchange may depend on it.
+#[test]
+fn a_caller_who_was_alone_too_long_reads_what_jigasi_wrote() {
+    let capture = include_str!("../../../../../testdata/jigasi/empty-room-answered.sip.txt");
+    assert!(capture.lines().any(|line| line == format!("Reason: {NOBODY_CAME}")), "{capture}");
+}

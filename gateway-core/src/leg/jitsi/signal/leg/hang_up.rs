@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::Leg;
 use crate::jitsi::stanza::exchange::{Iq, same_address};
 use crate::jitsi::stanza::iq::{FORBIDDEN, Kind};
-use crate::jitsi::stanza::presence::RAYO;
+use crate::jitsi::stanza::rayo::RAYO;
 use crate::leg::end_reason::EndReason;
 
 impl Leg {
