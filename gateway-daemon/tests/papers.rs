@@ -1,5 +1,6 @@
 //! The papers do not promise what is not there: links lead somewhere, and the configuration in the README is good.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -71,4 +72,37 @@ fn every_decision_stands_in_their_index() {
             assert!(index.contains(&format!("({name})")), "docs/decisions/README.md lacks {name}");
         }
     }
+}
+
+/// Names of all functions of the sources.
+fn functions(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).expect("the repository is readable") {
+        let path = entry.expect("the repository is readable").path();
+        let is_ours = !path.ends_with("target") && !path.ends_with(".git");
+        if path.is_dir() && is_ours {
+            functions(&path, names);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).expect("sources are UTF-8");
+            let found = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
+            names.extend(found.map(str::to_owned));
+        }
+    }
+}
+
+#[test]
+fn every_defect_of_jigasi_has_its_test() {
+    let page = fs::read_to_string(root().join("docs/jigasi.md")).expect("it exists");
+    let table = page.split("## Defects").nth(1).expect("it has that section");
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() > 20, "{} rows", rows.len());
+    let mut names = BTreeSet::new();
+    functions(&root(), &mut names);
+    let mut missing = Vec::new();
+    for row in rows {
+        let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+        let tests: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "no test: {row}");
+        missing.extend(tests.into_iter().filter(|name| !names.contains(*name)));
+    }
+    assert!(missing.is_empty(), "tests that are not there: {missing:?}");
 }

@@ -155,6 +155,11 @@ impl Gateway {
         kilobytes.unwrap_or_default() / 1024.0
     }
 
+    /// Its threads.
+    pub fn threads(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/task", self.process.pid())).map_or(0, Iterator::count)
+    }
+
     /// Panics when it is gone.
     pub fn assert_alive(&mut self) {
         self.process.assert_alive();

@@ -115,6 +115,31 @@ fn strangers_get_nothing_and_harm_nobody() {
     assert!(after_mb - before_mb < 20.0, "grew from {before_mb:.1} to {after_mb:.1} MB");
 }
 
+#[test]
+fn twenty_calls_need_no_further_thread() {
+    if !require::all_there("twenty_calls", &[Peer::Sipp]) {
+        return;
+    }
+    let world = World::new("threads");
+    let gateway = Gateway::start(&world, TRUNKS);
+    warm_memory_mb(&world, &gateway);
+    let before = gateway.threads();
+    let run = Run::of("plain", 5206).with(&["-m", "20", "-r", "20"]);
+    let mut most = 0;
+    let outcome = std::thread::scope(|scope| {
+        let run = scope.spawn(|| run.finish(&world, Gateway::address(), LIMIT));
+        while !run.is_finished() {
+            most = most.max(gateway.threads());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        run.join().expect("a run ends")
+    });
+    println!("threads: {before} before 20 calls, {most} while they go on");
+    assert!(outcome.passed, "{}", outcome.complaint);
+    assert_eq!(outcome.count("SIP/2.0 200"), 40, "20 answers, 20 goodbyes");
+    assert!(most <= before + 2, "{before} threads before, {most} with 20 calls; Jigasi had 1,150");
+}
+
 /// Memory after a few calls, once it stays as it is: prompts are unpacked while the first calls run, and what grows
 /// after that is the strangers'.
 fn warm_memory_mb(world: &World, gateway: &Gateway) -> f64 {

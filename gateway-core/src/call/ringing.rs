@@ -3,6 +3,9 @@
 //!   routed -> 180, the seat is taken -> company: 200      nobody in time: 480, or as Jigasi did: 200, then BYE
 //!
 //! Whoever must hear words (a lobby, a password) is answered first.
+//!
+//! Exchanges that expect Jigasi's refusals ring until the room has let the caller in: a missing or wrong password is 486
+//! there, and costs nothing. A full room is answered, and says so.
 
 use std::time::Duration;
 
@@ -17,6 +20,8 @@ use crate::leg::trunk::signal::TrunkCommand;
 pub(super) struct Ringing {
     /// In the room, alone.
     facts: Option<RoomFacts>,
+    /// Until the room has let him in, no longer.
+    until_inside: bool,
 }
 
 impl Call {
@@ -24,14 +29,16 @@ impl Call {
     pub(super) fn rings_for_company(&mut self, at: Moment, empty_room: EmptyRoom) -> bool {
         let is_open = self.story.answered.is_none() && self.trunk.is_some();
         let (answer, limit) = match empty_room {
-            EmptyRoom::Ring(limit) if is_open => (None, limit),
-            EmptyRoom::Jigasi if is_open => (Some(JIGASI_ANSWERS), JIGASI_GIVES_UP),
+            EmptyRoom::Ring(limit) if is_open => (None, Some(limit)),
+            EmptyRoom::Jigasi if is_open => (Some(JIGASI_ANSWERS), Some(JIGASI_GIVES_UP)),
+            EmptyRoom::Join if is_open && self.manners.busy_for_all => (None, None),
             _ => return false,
         };
-        self.ringing = Some(Ringing { facts: None });
-        self.timers.set(Timer::Company, at.now + limit);
-        if let Some(answer) = answer {
-            self.timers.set(Timer::AnswerAlone, at.now + answer);
+        self.ringing = Some(Ringing { facts: None, until_inside: limit.is_none() });
+        for (timer, wait) in [(Timer::Company, limit), (Timer::AnswerAlone, answer)] {
+            if let Some(wait) = wait {
+                self.timers.set(timer, at.now + wait);
+            }
         }
         self.ring(at);
         // Its seat is beside it on the shard, before there is a session.
@@ -52,18 +59,36 @@ impl Call {
     /// A step on the way in of a phone that rings. It is answered when somebody is there, or words are to be heard. True:
     /// it rings on, and hears nothing of it.
     pub(super) fn rings_on(&mut self, at: Moment, step: JoinStep) -> bool {
-        let answers =
-            matches!(step, JoinStep::Invited | JoinStep::InLobby | JoinStep::PasswordNeeded { .. });
-        if answers && self.ringing.is_some() {
+        let Some(ringing) = &self.ringing else { return false };
+        let answers = match step {
+            JoinStep::PasswordNeeded { .. } if self.manners.busy_for_all => {
+                self.end(at, EndReason::PinRefused);
+                return true;
+            }
+            JoinStep::Invited | JoinStep::InLobby | JoinStep::PasswordNeeded { .. } => true,
+            // It takes long enough to need words.
+            JoinStep::Joining | JoinStep::WaitingForHost => ringing.until_inside,
+            _ => false,
+        };
+        if answers {
             self.stop_ringing(at);
         }
-        self.ringing.is_some()
+        !answers
+    }
+
+    /// Out of the room before the answer: a full one is said to be.
+    pub(super) fn answers_for_last_words(&mut self, at: Moment, reason: EndReason) {
+        if self.ringing.is_some() && reason == EndReason::RoomFull {
+            self.has_company();
+            self.ringing = None;
+            self.answer(at);
+        }
     }
 
     /// In the room. True: alone, and the phone goes on ringing.
     pub(super) fn rings_on_alone(&mut self, at: Moment, facts: RoomFacts) -> bool {
         let Some(ringing) = &mut self.ringing else { return false };
-        if facts.members > 1 {
+        if facts.members > 1 || ringing.until_inside {
             self.stop_ringing(at);
             return false;
         }

@@ -235,6 +235,7 @@ impl Call {
             JoinRefused::NotLive => EndReason::HostNeverCame,
             JoinRefused::Unavailable => EndReason::ServiceUnavailable,
         };
+        self.answers_for_last_words(at, reason);
         self.end(at, reason);
         self.drain(at);
     }
@@ -438,6 +439,7 @@ impl Call {
         self.seat = None;
         self.tell_left(at, reason);
         if !self.has_left_for_another() {
+            self.answers_for_last_words(at, reason);
             self.end(at, reason);
         }
     }

@@ -78,8 +78,10 @@ impl Task {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             has_trunk: desk.has_trunk(),
         };
-        let hosts =
-            config.jitsi.iter().map(|it| (it.name.clone(), vec![it.settings.rooms.clone()]));
+        let hosts = config.jitsi.iter().map(|it| {
+            let own = [it.settings.rooms.clone()];
+            (it.name.clone(), own.into_iter().chain(it.domains.iter().cloned()).collect())
+        });
         let mut task = Self {
             streams,
             told,

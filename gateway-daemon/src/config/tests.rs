@@ -159,7 +159,7 @@ const MISTAKES: &[(&str, usize, &[&str])] = &[
         &["\"g729\" is none of: opus, g722, pcmu, pcma", "did you mean g722?"],
     ),
     ("[[trunk]]\nname = \"a\"\nsources = [\"::1\"]\ncodecs = []\n", 4, &["the list is empty"]),
-    ("[[trunk]]\nname = \"a\"\npeer = \"pbx\"\n", 3, &["write \"192.0.2.10:5060\""]),
+    ("[[trunk]]\nname = \"a\"\npeer = \"pbx:\"\n", 3, &["write \"192.0.2.10:5060\""]),
     ("[[trunk]]\nname = \"a\"\nsources = [\"::1\"]\nqualify_s = 30\n", 4, &["add peer or write 0"]),
     (
         "[[trunk]]\nname = \"a\"\nsources = [\"::1\"]\nsession_expires_s = 60\n",

@@ -71,7 +71,7 @@ impl Draft {
     pub fn section(&mut self, name: &str, about: &str) {
         self.section = schema::section(name);
         let Some(decl) = self.section else {
-            self.left_out.push(format!("[{name}]"));
+            self.leave_out(format!("[{name}]"));
             return;
         };
         self.lines.push((String::new(), None));
@@ -91,7 +91,7 @@ impl Draft {
     pub fn put(&mut self, key: &str, value: impl Into<toml::Value>, why: Why<'_>) {
         let Some(decl) = self.section else { return };
         if decl.key(key).is_none() {
-            self.left_out.push(format!("[{}] {key}", decl.name));
+            self.leave_out(format!("[{}] {key}", decl.name));
             return;
         }
         let value: toml::Value = value.into();
@@ -113,6 +113,12 @@ impl Draft {
             value => value.to_string(),
         };
         self.lines.push((format!("{key} = {value}{comment}"), origin));
+    }
+
+    fn leave_out(&mut self, what: String) {
+        if !self.left_out.contains(&what) {
+            self.left_out.push(what);
+        }
     }
 
     /// A secret: `STEM_file` or `STEM_env`.

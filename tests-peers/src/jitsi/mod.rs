@@ -155,11 +155,15 @@ impl<'a> Jitsi<'a> {
 
     /// Lines of `weebee.toml` that make every room a room of this Jitsi.
     pub fn gateway_settings(&self) -> String {
+        format!("[room]\nbackend = \"jitsi\"\n{}", self.conference("jitsi"))
+    }
+
+    /// Its section in `weebee.toml`, under this name.
+    pub fn conference(&self, name: &str) -> String {
         let secret = self.folder.join("phones.secret");
         fs::write(&secret, SECRET).expect("a secret in a file");
         format!(
-            "[room]\nbackend = \"jitsi\"\n\
-             [[conference.jitsi]]\nname = \"jitsi\"\nxmpp = \"tcp:127.0.0.1:5222\"\n\
+            "[[conference.jitsi]]\nname = \"{name}\"\nxmpp = \"tcp:127.0.0.1:5222\"\n\
              domain = \"{DOMAIN}\"\naccount_domain = \"{PHONES}\"\nrooms = \"{}\"\n\
              account = \"shared-secret\"\npassword_file = {secret:?}\nca_file = {:?}\n",
             config::ROOMS,

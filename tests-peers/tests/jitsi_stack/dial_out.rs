@@ -26,7 +26,7 @@ fn a_moderator_calls_a_telephone() {
         return;
     }
     let world = World::new("jitsi-dial-out");
-    let stage = Stage::with(&world, |jitsi| format!("{}\n{TRUNK}", jitsi.brewery_settings()));
+    let stage = Stage::with(&world, "", |jitsi| format!("{}\n{TRUNK}", jitsi.brewery_settings()));
     let exchange = Exchange::start(&world, Flavour::Sixteen, Gateway::address(), None);
     let (of_phone, of_web) = (stage.speech(0), stage.speech(1));
     exchange.learn_sound("sentence", &of_phone.wav);

@@ -31,14 +31,14 @@ pub struct Stage<'a> {
 impl<'a> Stage<'a> {
     /// Brings both up. `trunks` is TOML of the trunks.
     pub fn new(world: &'a World, trunks: &str) -> Stage<'a> {
-        Self::with(world, |_| trunks.to_owned())
+        Self::with(world, "", |_| trunks.to_owned())
     }
 
-    /// With TOML that depends on the Jitsi.
-    pub fn with(world: &'a World, more: impl FnOnce(&Jitsi<'a>) -> String) -> Stage<'a> {
+    /// With further lines of `[sip]`, and TOML that depends on the Jitsi.
+    pub fn with(world: &'a World, sip: &str, more: impl FnOnce(&Jitsi<'a>) -> String) -> Stage<'a> {
         let found = installed().expect("asked before");
         let jitsi = Jitsi::start(world, &found);
-        let settings = format!("{}\n{}", jitsi.gateway_settings(), more(&jitsi));
+        let settings = format!("{sip}\n{}\n{}", jitsi.gateway_settings(), more(&jitsi));
         let towards = format!("conference = \"{ADDRESS}\"");
         let gateway = Gateway::start_towards(world, &towards, &settings);
         let clips = ClipLibrary::embedded().expect("built-in prompts");

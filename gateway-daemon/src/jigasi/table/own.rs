@@ -31,7 +31,11 @@ pub(super) const OWN: &[Row] = &[
     not_needed(Jigasi, "DISABLE_ICE", "the bridge is always met by ICE"),
     taken(Jigasi, "ENABLE_REST_SHUTDOWN", "`[jigasi] shutdown`"),
     taken(Jigasi, "ENABLE_SIP", "must not be false: then there is nothing for phones"),
-    taken(Jigasi, "ENABLE_SIP_STARTMUTED", "`[[conference.jitsi]] start_muted`"),
+    not_needed(
+        Jigasi,
+        "ENABLE_SIP_STARTMUTED",
+        "muting always counts: callers speak again with `*6`, or by their IVR",
+    ),
     not_supported(
         Jigasi,
         "ENABLE_SIP_VISITORS",

@@ -87,9 +87,6 @@ impl<'a> Work<'a> {
         if let Some(entry) = self.keys.jigasi("STATS_ID") {
             self.draft.put("stats_id", entry.value.as_str(), Why::From(entry));
         }
-        if let Some(entry) = self.keys.jigasi("ENABLE_SIP_STARTMUTED").filter(|it| it.is_true()) {
-            self.draft.put("start_muted", true, Why::From(entry));
-        }
         self.empty_rooms();
         if let Some(entry) = self.keys.jigasi("ENABLE_SIP_VISITORS").filter(|it| it.is_true()) {
             let what = "visitor nodes are not followed: phones join as members, and are refused where only visitors may";
