@@ -339,7 +339,10 @@ impl Call {
             CallInput::Line(event) => self.line_event(event),
             CallInput::Failed => self.end(at, EndReason::Bug),
             CallInput::Progress(step) => self.join_progress(at, step),
-            CallInput::Occupant(address) => self.occupant(address),
+            CallInput::Occupant(address) => {
+                self.occupant(address);
+                self.let_in(at);
+            }
             CallInput::Joined(facts) => self.joined(at, facts),
             CallInput::Members(change, facts) => self.members_changed(at, change, facts),
             CallInput::Moderated(what) => self.moderated(what),

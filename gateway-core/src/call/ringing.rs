@@ -76,6 +76,13 @@ impl Call {
         !answers
     }
 
+    /// An occupant of the room: no door is left that could refuse him.
+    pub(super) fn let_in(&mut self, at: Moment) {
+        if self.ringing.as_ref().is_some_and(|ringing| ringing.until_inside) {
+            self.stop_ringing(at);
+        }
+    }
+
     /// Out of the room before the answer: a full one is said to be.
     pub(super) fn answers_for_last_words(&mut self, at: Moment, reason: EndReason) {
         if self.ringing.is_some() && reason == EndReason::RoomFull {
