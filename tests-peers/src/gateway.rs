@@ -108,9 +108,19 @@ impl Gateway {
 
     /// The body of `/health`.
     pub fn health(&self, world: &World) -> Value {
-        let page = "import urllib.request as r;print(r.urlopen('http://127.0.0.1:8788/health').read().decode())";
-        let done = world.command("python3").args(["-c", page]).output().expect("python3 runs");
-        serde_json::from_slice(&done.stdout).unwrap_or_default()
+        serde_json::from_str(&self.page(world, "/health")).unwrap_or_default()
+    }
+
+    /// A page of its HTTP listener; empty if it does not answer.
+    ///
+    /// # Panics
+    /// When `python3` does not run.
+    pub fn page(&self, world: &World, path: &str) -> String {
+        let page = format!(
+            "import urllib.request as r;print(r.urlopen('http://127.0.0.1:8788{path}').read().decode())"
+        );
+        let done = world.command("python3").args(["-c", &page]).output().expect("python3 runs");
+        String::from_utf8_lossy(&done.stdout).into_owned()
     }
 
     /// A link by which browsers join `room`.

@@ -54,6 +54,21 @@ impl World {
         inside(&["link", "set", "there", "up"]);
     }
 
+    /// Gives programs started from here on these lines as their hosts file, besides `localhost`; where it is: what is written
+    /// there counts at once.
+    ///
+    /// # Panics
+    /// When it cannot be written, or in [`Self::here`].
+    pub fn hosts(&self, lines: &str) -> PathBuf {
+        let namespace = self.namespace.as_deref().expect("a namespace of its own");
+        // `ip netns exec` lays what is there over /etc.
+        let folder = Path::new("/etc/netns").join(namespace);
+        std::fs::create_dir_all(&folder).expect("a folder for the namespace");
+        let file = folder.join("hosts");
+        std::fs::write(&file, lines).expect("a hosts file");
+        file
+    }
+
     /// Where this test's files are.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -99,6 +114,7 @@ impl Drop for World {
     fn drop(&mut self) {
         let Some(namespace) = &self.namespace else { return };
         let _ = Command::new("ip").args(["netns", "del", namespace]).output();
+        let _ = std::fs::remove_dir_all(Path::new("/etc/netns").join(namespace));
         let kept = std::thread::panicking() || std::env::var_os("WEEBEE_PEERS_KEEP").is_some();
         if kept {
             eprintln!("logs and recordings kept in {}", self.folder.display());
