@@ -158,11 +158,6 @@ impl Desk {
         &self.counters
     }
 
-    /// Calls full stress is measured by.
-    pub fn threshold(&self) -> u32 {
-        self.settings.threshold
-    }
-
     fn is_usable(&self, trunk: TrunkId) -> bool {
         self.trunks.get(usize::from(trunk.0)).is_some_and(|trunk| !trunk.is_down)
     }

@@ -104,7 +104,6 @@ mod tests {
             denied: Vec::new(),
             calls_max: 10,
             per_minute: 10,
-            threshold: 100,
             ring_max: Duration::from_secs(60),
             linger: Duration::from_secs(5),
             rules,

@@ -73,7 +73,7 @@ impl Task {
             calls: 0,
             participants: 0,
             is_draining: false,
-            threshold: desk.threshold(),
+            threshold: u32::try_from(config.compat.conferences_threshold).unwrap_or(u32::MAX),
             region: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             has_trunk: desk.has_trunk(),

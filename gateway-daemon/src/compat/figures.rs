@@ -58,7 +58,7 @@ impl Tally {
             EndReason::ConferenceLost | EndReason::ServiceUnavailable => {
                 self.connection_failed += 1;
             }
-            reason if reason.row().label == "no_heartbeat" => self.no_heartbeat += 1,
+            EndReason::HeartbeatLost => self.no_heartbeat += 1,
             _ => {}
         }
     }

@@ -39,7 +39,7 @@ pub(super) const JIGASI: SectionDecl = SectionDecl {
             "conferences_threshold",
             whole(1, 20_000, "calls"),
             "100",
-            "Calls that are a stress_level of 1.0, for autoscalers.",
+            "Calls that are a stress_level of 1.0, for autoscalers and in the brewery.",
         ),
         key(
             "health_check_uri",

@@ -45,12 +45,6 @@ pub(super) const DIAL_OUT: SectionDecl = SectionDecl {
             "Such calls begun in a minute, of all conferences.",
         ),
         key(
-            "threshold",
-            whole(1, 20_000, "calls"),
-            "100",
-            "Calls that count as full stress in what the brewery is told (Jigasi's CONFERENCES_THRESHOLD).",
-        ),
-        key(
             "ring_s",
             whole(5, 300, "s"),
             "60",
@@ -117,8 +111,6 @@ pub struct DialOut {
     pub calls_max: usize,
     /// Begun in a minute.
     pub per_minute: usize,
-    /// Calls of full stress.
-    pub threshold: u32,
     /// Longest ringing.
     pub ring_max: Duration,
     /// A failure is shown so long.
@@ -162,7 +154,6 @@ impl Judge<'_> {
             denied: self.patterns(section, "denied")?,
             calls_max: count(section.whole("calls_max")),
             per_minute: count(section.whole("per_minute")),
-            threshold: u32::try_from(section.whole("threshold")).unwrap_or(u32::MAX),
             ring_max: Duration::from_secs(section.whole("ring_s")),
             linger: Duration::from_secs(section.whole("linger_s")),
             rules: rules.into_iter().collect::<Option<_>>()?,

@@ -200,7 +200,6 @@ fn a_site_of_shards_and_guests_keeps_all_it_has() {
             ("brewery", "xmpp", "\"tcp:10.1.0.2:6222\""),
             ("brewery", "room", "\"phones@internal-muc.talk.example.net\""),
             ("brewery", "region", "\"eu-west\""),
-            ("dial_out", "threshold", "40"),
             ("conference.jitsi", "empty_room", "\"ring\""),
             ("conference.jitsi", "ring_max_s", "60"),
         ],

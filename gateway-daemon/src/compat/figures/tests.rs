@@ -19,7 +19,10 @@ fn a_call_is_counted_when_it_joins_and_when_it_ends() {
     assert!(tally.occupant(call).is_none() && seconds > 0);
     let silent = CallRecord { reason: EndReason::MediaTimeout, joined: None, ..record.clone() };
     tally.note(&Event::CallEnded(Box::new(silent)));
+    let deaf = CallRecord { reason: EndReason::HeartbeatLost, joined: None, ..record.clone() };
+    tally.note(&Event::CallEnded(Box::new(deaf)));
     let lost = CallRecord { reason: EndReason::ConferenceLost, ..record };
     tally.note(&Event::CallEnded(Box::new(lost)));
+    assert_eq!(tally.no_heartbeat, 1);
     assert_eq!((tally.dropped_media, tally.connection_failed, tally.completed), (1, 1, 2));
 }

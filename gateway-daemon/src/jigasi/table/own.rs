@@ -20,7 +20,7 @@ pub(super) const OWN: &[Row] = &[
     taken(
         Jigasi,
         "CONFERENCES_THRESHOLD",
-        "`[jigasi] conferences_threshold` and `[dial_out] threshold`: calls that mean full load",
+        "`[jigasi] conferences_threshold`: calls that mean full load",
     ),
     not_needed(
         Jigasi,

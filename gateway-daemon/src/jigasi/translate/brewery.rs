@@ -139,10 +139,6 @@ impl<'a> Work<'a> {
         let note =
             "to every number, as with Jigasi; `allowed` and `denied` limit what thieves can do";
         self.draft.put("enabled", true, Why::Because(note));
-        let threshold = self.keys.jigasi("CONFERENCES_THRESHOLD");
-        if let (Some(count), Some(entry)) = (self.number(threshold), threshold) {
-            self.draft.put("threshold", super::whole(count.max(1)), Why::From(entry));
-        }
         for pattern in ["?*", "sip:*"] {
             self.draft.section("dial_out_rule", "");
             self.draft.put("match", pattern, Why::Plain);
