@@ -10,6 +10,7 @@ mod migrate;
 mod pin;
 mod run;
 mod setup;
+mod stop;
 
 use std::path::Path;
 use std::process::ExitCode;

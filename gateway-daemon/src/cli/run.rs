@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::demo::{self, Demo};
 use super::migrate::SourceArguments;
+use super::stop::Stop;
 use super::{failed, load};
 use crate::agi::Agi;
 use crate::api::Api;
@@ -70,33 +70,25 @@ pub fn run(arguments: &RunArguments) -> ExitCode {
 }
 
 async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
+    match start(config, demo).await {
+        Ok((app, stop)) => until_stopped(app, &stop).await,
+        Err(error) => failed(error),
+    }
+}
+
+/// Everything that listens, and how it is asked to stop.
+async fn start(config: &Config, demo: Option<&Demo>) -> Result<(App, Stop), String> {
+    let stop = Stop::listen()?;
     // HTTP is bound first: a taken port is said before a registry or a SIP socket is touched.
-    let http = match http(config).await {
-        Ok(http) => http,
-        Err(error) => return failed(error),
-    };
-    let open_pages = match open_pages(config).await {
-        Ok(listener) => listener,
-        Err(error) => return failed(error),
-    };
-    let app = match App::start(config) {
-        Ok(app) => app,
-        Err(error) => return failed(error),
-    };
-    let said = match demo.map(|demo| demo.words(config)).transpose() {
-        Ok(said) => said,
-        Err(error) => return failed(error),
-    };
+    let http = http(config).await?;
+    let open_pages = open_pages(config).await?;
+    let app = App::start(config).map_err(|error| error.to_string())?;
+    let said = demo.map(|demo| demo.words(config)).transpose()?;
     let shared = app.shared();
-    let hooks = match service::start(config, &app.handle(), shared.pins(), &shared.rocketchat) {
-        Ok(hooks) => hooks,
-        Err(error) => return failed(error),
-    };
+    let hooks = service::start(config, &app.handle(), shared.pins(), &shared.rocketchat)?;
     if let Some(agi) = Agi::new(config, shared.pins().clone(), Arc::clone(&shared.agi)) {
-        match agi.bind().await {
-            Ok(listener) => drop(tokio::spawn(agi.serve(listener))),
-            Err(error) => return failed(error),
-        }
+        let listener = agi.bind().await?;
+        tokio::spawn(agi.serve(listener));
     }
     let shared = app.shared();
     tokio::spawn(async move {
@@ -106,16 +98,7 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
     let face = Face::new(app.handle(), app.shared(), config.compat.clone())
         .with_configure(app.shared().breweries.configure());
     if let Some(listener) = open_pages {
-        let metrics = Rest::new(app.handle(), app.shared())
-            .with_face(axum::Router::new(), config.compat.conferences_threshold)
-            .metrics();
-        let openness = Openness { token: token(config).ok().flatten() };
-        let face = face.clone();
-        tokio::spawn(async move {
-            if let Err(error) = face.serve(listener, openness, metrics).await {
-                tracing::error!(%error, "[jigasi] rest has ended");
-            }
-        });
+        serve_open_pages(listener, face.clone(), &app, config);
     }
     if let Some(call) = config.compat.health_call.clone() {
         let (config, handle, shared) = (config.clone(), app.handle(), app.shared());
@@ -123,25 +106,19 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
             health_call::run(call, &config, handle, &shared.pulse).await;
         });
     }
-    if let Some((listener, guard)) = http {
+    if let Some(http) = http {
         let pin = said.as_ref().map(|said| (demo::room(), said.pin.clone()));
         let web = Web::new(app.handle(), app.shared(), config, pin);
-        if let Some(browser) = &config.browser {
-            tracing::info!(url = format!("{}/room/NAME", browser.url), "browsers may join");
-        }
-        let shared = app.shared();
-        let dial_in = DialIn::new(config, shared.pins().clone(), Some(shared.seen.clone()));
+        let dial_in =
+            DialIn::new(config, app.shared().pins().clone(), Some(app.shared().seen.clone()));
         let hooks = hooks.merge(dial_in.map(DialIn::router).unwrap_or_default());
         let api = Api::new(config, app.handle(), app.shared());
         let hooks = hooks.merge(api.map(Api::router).unwrap_or_default());
-        let full = config.compat.conferences_threshold;
-        let rest = Rest::new(app.handle(), shared).with_web(web).with_hooks(hooks);
-        let rest = rest.with_face(face.clone().router(), full);
-        tokio::spawn(async move {
-            if let Err(error) = rest.serve(listener, guard).await {
-                tracing::error!(%error, "HTTP has ended");
-            }
-        });
+        let rest = Rest::new(app.handle(), app.shared()).with_web(web).with_hooks(hooks);
+        serve_http(http, rest.with_face(face.router(), config.compat.conferences_threshold));
+        if let Some(browser) = &config.browser {
+            tracing::info!(url = format!("{}/room/NAME", browser.url), "browsers may join");
+        }
     }
     for (listener, bound) in config.sip.listeners.iter().zip(app.listeners()) {
         tracing::info!(transport = ?listener.transport, address = %bound, "SIP listens");
@@ -149,20 +126,45 @@ async fn serve(config: &Config, demo: Option<&Demo>) -> ExitCode {
     if let Some(said) = said {
         println!("{}", said.words);
     }
+    Ok((app, stop))
+}
+
+/// Runs until it was asked to stop and calls have ended. A second signal ends at once: it drops
+/// the run, and with it the patience for calls in progress.
+async fn until_stopped(app: App, stop: &Stop) -> ExitCode {
     let breweries = app.shared().breweries.clone();
-    // A second signal ends at once: it drops the run, and with it the patience for calls in progress.
     let code = tokio::select! {
-        ended = app.run(asked_to_stop()) => match ended {
+        ended = app.run(stop.asked(1)) => match ended {
             Ended::Drained => ExitCode::SUCCESS,
             Ended::TimeOver => ExitCode::from(EXIT_TIME_OVER),
         },
-        () = async { asked_to_stop().await; asked_to_stop().await } => {
+        () = stop.asked(2) => {
             tracing::warn!("second signal: calls in progress are cut");
             ExitCode::from(EXIT_CUT)
         }
     };
     breweries.leave().await;
     code
+}
+
+fn serve_open_pages(listener: tokio::net::TcpListener, face: Face, app: &App, config: &Config) {
+    let metrics = Rest::new(app.handle(), app.shared())
+        .with_face(axum::Router::new(), config.compat.conferences_threshold)
+        .metrics();
+    let openness = Openness { token: token(config).ok().flatten() };
+    tokio::spawn(async move {
+        if let Err(error) = face.serve(listener, openness, metrics).await {
+            tracing::error!(%error, "[jigasi] rest has ended");
+        }
+    });
+}
+
+fn serve_http((listener, guard): HttpSocket, rest: Rest) {
+    tokio::spawn(async move {
+        if let Err(error) = rest.serve(listener, guard).await {
+            tracing::error!(%error, "HTTP has ended");
+        }
+    });
 }
 
 type HttpSocket = (tokio::net::TcpListener, Guard);
@@ -193,19 +195,6 @@ async fn open_pages(config: &Config) -> Result<Option<tokio::net::TcpListener>, 
     let listener = listener.map_err(|error| format!("[jigasi] rest = \"{address}\": {error}"))?;
     tracing::info!(%address, "pages of Jigasi listen");
     Ok(Some(listener))
-}
-
-/// SIGTERM or SIGINT.
-async fn asked_to_stop() {
-    let (Ok(mut term), Ok(mut int)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
 }
 
 fn start_log(log: &Log) -> Result<(), String> {
