@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use gateway_core::base::rng::Rng;
+use gateway_core::call::TrunkManners;
 
 use crate::link::LinkPlan;
 use crate::phone::sound::Law;
@@ -73,6 +74,8 @@ pub struct Knobs {
     pub session_expires: Option<Duration>,
     /// Our answers follow the peer's order of codecs.
     pub peers_codec_order: bool,
+    /// Other manners of the callers' trunk: an IVR that talks with us by INFO.
+    pub manners: TrunkManners,
 }
 
 /// One phone and what its owner does.
@@ -162,6 +165,10 @@ pub enum Action {
     MuteKey,
     /// Other keys: a raised hand, a password.
     Type(&'static str),
+    /// The IVR in front of it says this in JSON by INFO.
+    Tell(&'static str),
+    /// That IVR answers no heartbeats any more.
+    IgnoreHeartbeats,
 }
 
 /// Spellings of hold.
@@ -239,6 +246,7 @@ impl Knobs {
             }),
             session_expires: rare(rng).then_some(Duration::from_secs(90)),
             peers_codec_order: rng.below(2) == 0,
+            manners: TrunkManners::default(),
         }
     }
 }

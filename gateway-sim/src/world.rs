@@ -58,6 +58,8 @@ pub struct Outcome {
     pub recordings: Vec<Recording>,
     /// Keys that reached phones: when, which, how many milliseconds.
     pub keys: Vec<Vec<(Duration, char, u32)>>,
+    /// JSON that reached the IVR of each phone by INFO, and when.
+    pub json: Vec<Vec<(Duration, String)>>,
     /// When phones talked, muted themselves and the like.
     pub spells: Vec<Vec<(Spell, Duration, Option<Duration>)>>,
     /// What became of the meeting, if it was one.

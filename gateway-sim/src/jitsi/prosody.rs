@@ -180,15 +180,14 @@ impl JitsiServer {
         if room.occupants.contains_key(&who.nick) {
             return refuse("cancel", "conflict", vec![]);
         }
-        let password = stanza.get_child("x", MUC).and_then(|it| it.get_child("password", MUC));
-        if room.password.as_ref().is_some_and(|it| password.map(Element::text).as_ref() != Some(it))
-        {
-            return refuse("auth", "not-authorized", vec![]);
-        }
         if room.people_max.is_some_and(|most| room.occupants.len() >= most) {
             return refuse("cancel", "service-unavailable", vec![]);
         }
-        if room.lobby && !room.admitted.iter().any(|it| it == bare(jid)) {
+        // Whoever was admitted needs no password, and whoever knows it need not be.
+        let password = stanza.get_child("x", MUC).and_then(|it| it.get_child("password", MUC));
+        let knows = password.is_some_and(|it| room.password.as_ref() == Some(&it.text()));
+        let is_admitted = room.lobby && room.admitted.iter().any(|it| it == bare(jid));
+        if room.lobby && !knows && !is_admitted {
             if !stanza.has_child("nick", NICK) {
                 let name = element("displayname-required", ns::JITMEET).attr("lobby", true);
                 return refuse("modify", "not-acceptable", vec![name.build()]);
@@ -196,6 +195,9 @@ impl JitsiServer {
             let lobby = who.room.replace(MUC_DOMAIN, LOBBY_DOMAIN);
             let lobby = element("lobbyroom", ns::JITMEET).text(&lobby).build();
             return refuse("auth", "registration-required", vec![lobby]);
+        }
+        if room.password.is_some() && !knows && !is_admitted {
+            return refuse("auth", "not-authorized", vec![]);
         }
         None
     }

@@ -6,6 +6,7 @@
 //! ACK (or none), keys by RFC 4733 or INFO, hold, re-INVITE, BYE; it answers BYE, OPTIONS, UPDATE and re-INVITE.
 
 mod callee;
+mod ivr;
 mod media;
 mod requests;
 pub mod sound;
@@ -85,6 +86,7 @@ pub struct Phone {
     direction: &'static str,
     null_address: bool,
     script: Script,
+    ivr: ivr::Ivr,
     /// An INVITE to it.
     called: Option<callee::Called>,
     /// In a call that it answered: what it writes as From, and the Call-ID.
@@ -95,6 +97,7 @@ pub struct Phone {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Wanted {
     Info(char),
+    Tell(&'static str),
     Reinvite(Change),
     Bye,
 }
@@ -148,6 +151,7 @@ impl Phone {
             direction: "sendrecv",
             null_address: false,
             script: Script::default(),
+            ivr: ivr::Ivr::default(),
             called: None,
             dialled: None,
             plan,
@@ -221,6 +225,7 @@ impl Phone {
             (None, "CANCEL") => self.called_off(now, &message),
             (None, "INFO") if self.stage == Stage::Talking => {
                 self.media.hear_info(now, &message.body);
+                self.hear_json(now, &message.body);
                 self.say(message.respond("200 OK", &self.tag(), "", ""));
             }
             (None, "BYE") => {
@@ -388,6 +393,8 @@ impl Phone {
     fn act(&mut self, now: Duration, action: Action) {
         self.note(format!("{action:?}"));
         let change = match action {
+            Action::Tell(body) => return self.waiting.push_back(Wanted::Tell(body)),
+            Action::IgnoreHeartbeats => return self.ivr.ignores_heartbeats = true,
             Action::Hold(HoldWay::SendOnly) => Change::Direction("sendonly", false),
             Action::Hold(HoldWay::Inactive) => Change::Direction("inactive", false),
             Action::Hold(HoldWay::NullAddress) => Change::Direction("sendrecv", true),
@@ -418,7 +425,7 @@ impl Phone {
                 self.spell(Spell::Disturbed, now);
                 self.end_spell(Spell::Disturbed, now + Duration::from_secs(1));
             }
-            Action::Resume | Action::MuteKey | Action::Type(_) => {}
+            _ => {}
         }
         self.waiting.push_back(Wanted::Reinvite(change));
     }

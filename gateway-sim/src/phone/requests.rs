@@ -121,6 +121,7 @@ impl Phone {
                 let body = format!("Signal={key}\r\nDuration=120\r\n");
                 self.request = Some(self.send("INFO", now, &body));
             }
+            Some(Wanted::Tell(body)) => self.request = Some(self.send("INFO", now, body)),
             Some(Wanted::Bye) => {
                 self.stage = Stage::Leaving;
                 self.request = Some(self.send("BYE", now, ""));
@@ -207,6 +208,7 @@ impl Phone {
         };
         let kind = match (method, body.is_empty()) {
             (_, true) => "",
+            ("INFO", _) if body.starts_with('{') => "Content-Type: application/json\r\n",
             ("INFO", _) => "Content-Type: application/dtmf-relay\r\n",
             _ => "Content-Type: application/sdp\r\n",
         };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use gateway_core::base::rng::Rng;
+use gateway_core::call::TrunkManners;
 use gateway_core::leg::backend::EmptyRoom;
 
 use super::{Action, Callee, Ending, KeyWay, Knobs, PhonePlan, TONES, WorldPlan, digits};
@@ -344,6 +345,7 @@ impl Knobs {
             clock_step: None,
             session_expires: None,
             peers_codec_order: false,
+            manners: TrunkManners::default(),
         }
     }
 }

@@ -132,6 +132,7 @@ impl World {
         });
         let (faults, tally) = self.watch.into_verdict();
         let keys = self.phones.iter().map(|seat| seat.phone.keys_heard().to_vec()).collect();
+        let json = self.phones.iter().map(|seat| seat.phone.json_heard().to_vec()).collect();
         let phones = self.phones.into_iter().map(|seat| seat.phone);
         let (recordings, spells) = phones.map(|it| (it.recording, it.spells)).unzip();
         Outcome {
@@ -144,6 +145,7 @@ impl World {
             lasted: self.elapsed,
             recordings,
             keys,
+            json,
             spells,
             meeting,
         }

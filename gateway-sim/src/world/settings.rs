@@ -48,7 +48,7 @@ pub(super) fn gateway(plan: &WorldPlan, clips: Arc<ClipLibrary>, now: Instant) -
     GatewayConfig {
         endpoint: endpoint(plan),
         sdp: vec![SdpPolicy { codec_order, ..SdpPolicy::default() }; 1 + plan.callees().count()],
-        manners: Vec::new(),
+        manners: vec![knobs.manners],
         rtp_ports: (RTP_FIRST, RTP_FIRST + knobs.port_pairs * 2 - 1),
         port_rest: knobs.port_rest,
         shards: 1,
@@ -103,6 +103,7 @@ fn endpoint(plan: &WorldPlan) -> EndpointConfig {
         sources: callers.map(alone).collect(),
         session_expires: knobs.session_expires,
         calls_max: knobs.trunk_calls_max,
+        takes_json: knobs.manners.info.is_some(),
         ..TrunkConfig::default()
     };
     // Each phone that is called is at the end of a trunk of its own.

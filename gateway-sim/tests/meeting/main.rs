@@ -4,6 +4,7 @@
 
 mod dial_out;
 mod empty_room;
+mod info;
 mod losses;
 mod moderation;
 mod seeds;
