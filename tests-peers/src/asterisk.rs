@@ -292,12 +292,18 @@ impl Exchange {
     /// From now on a call of the gateway to `call.number` is answered, and what `call` says is done. Telephones that were placed
     /// before are forgotten.
     pub fn expect(&self, call: &PhoneCall) {
+        self.expect_besides(call, &[]);
+    }
+
+    /// [`Self::expect`] and [`Self::behave`] at once.
+    pub fn expect_besides(&self, call: &PhoneCall, numbers: &[(&str, &str)]) {
         let PhoneCall { number, id, .. } = call;
         let mut dialplan = call.dialplan();
         let _ = writeln!(
             dialplan,
             "\n[from-weebee](+)\nexten => {number},1,Answer()\n same => n,Goto(phone-{id},s,1)"
         );
+        dialplan.push_str(&behaviour(numbers));
         fs::write(self.folder.join("etc/extensions_site.conf"), dialplan)
             .expect("the telephone's dialplan");
         self.console("dialplan reload");
@@ -306,13 +312,7 @@ impl Exchange {
     /// From now on calls of the gateway to these numbers meet these applications of the dialplan, say `Busy()`, one a line.
     /// Telephones that were placed before are forgotten.
     pub fn behave(&self, numbers: &[(&str, &str)]) {
-        let mut dialplan = "[from-weebee](+)\n".to_owned();
-        for (number, applications) in numbers {
-            for (place, application) in applications.lines().enumerate() {
-                let step = if place == 0 { "1" } else { "n" };
-                let _ = writeln!(dialplan, "exten => {number},{step},{application}");
-            }
-        }
+        let dialplan = behaviour(numbers);
         fs::write(self.folder.join("etc/extensions_site.conf"), dialplan)
             .expect("the numbers' dialplan");
         self.console("dialplan reload");
@@ -401,4 +401,16 @@ fn copy_folder(from: &Path, to: &Path) {
                 .unwrap_or_else(|error| panic!("{}: {error}", target.display()));
         }
     }
+}
+
+/// What numbers that the gateway calls do.
+fn behaviour(numbers: &[(&str, &str)]) -> String {
+    let mut dialplan = "[from-weebee](+)\n".to_owned();
+    for (number, applications) in numbers {
+        for (place, application) in applications.lines().enumerate() {
+            let step = if place == 0 { "1" } else { "n" };
+            let _ = writeln!(dialplan, "exten => {number},{step},{application}");
+        }
+    }
+    dialplan
 }

@@ -70,6 +70,35 @@ impl Gateway {
         gateway
     }
 
+    /// Starts `weebee run` on files and variables of another program's, which are written or set before: no `weebee.toml`. Waits
+    /// until it listens.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_from(
+        world: &World,
+        arguments: &[&str],
+        files: &[(&str, &str)],
+        variables: &[(&str, &str)],
+    ) -> Gateway {
+        let folder = world.subfolder("weebee");
+        for (name, text) in files {
+            fs::write(folder.join(name), text).expect("a file of another program");
+        }
+        let mut command = world.command(binary());
+        command.arg("run").args(arguments).current_dir(&folder);
+        command.envs(variables.iter().copied());
+        let process = Process::start("weebee", world.folder(), command);
+        let mut gateway =
+            Gateway { config: folder.join(arguments.get(1).unwrap_or(&"")), folder, process };
+        let listens = wait_until(Duration::from_secs(15), || {
+            gateway.process.assert_alive();
+            gateway.log().contains("SIP listens").then_some(())
+        });
+        assert!(listens.is_some(), "weebee does not listen:\n{}", last_lines(&gateway.log(), 40));
+        gateway
+    }
+
     /// Where SIP goes.
     pub fn address() -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], SIP_PORT))
@@ -111,13 +140,15 @@ impl Gateway {
         serde_json::from_str(&self.page(world, "/health")).unwrap_or_default()
     }
 
-    /// A page of its HTTP listener; empty if it does not answer.
+    /// A page of its HTTP listener, also of one that says it is ill; empty if it does not answer.
     ///
     /// # Panics
     /// When `python3` does not run.
     pub fn page(&self, world: &World, path: &str) -> String {
         let page = format!(
-            "import urllib.request as r;print(r.urlopen('http://127.0.0.1:8788{path}').read().decode())"
+            "import urllib.request as r, urllib.error as e\n\
+             try: print(r.urlopen('http://127.0.0.1:8788{path}').read().decode())\n\
+             except e.HTTPError as ill: print(ill.read().decode())"
         );
         let done = world.command("python3").args(["-c", &page]).output().expect("python3 runs");
         String::from_utf8_lossy(&done.stdout).into_owned()

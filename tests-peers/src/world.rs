@@ -4,6 +4,7 @@
 //! when the test passes and kept, with its path printed, when it fails (or always, with `WEEBEE_PEERS_KEEP=1`).
 
 use std::ffi::OsStr;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -52,6 +53,29 @@ impl World {
         inside(&["addr", "add", address, "dev", "here"]);
         inside(&["link", "set", "here", "up"]);
         inside(&["link", "set", "there", "up"]);
+    }
+
+    /// Drops every UDP packet to and from this port of an address, or lets them through again: a signalling path that is gone
+    /// while others stay.
+    ///
+    /// # Panics
+    /// When the rules of routing cannot be changed, or in [`Self::here`].
+    pub fn cut_off(&self, address: IpAddr, port: u16, is_cut_off: bool) {
+        let namespace = self.namespace.as_deref().expect("a namespace of its own");
+        let (address, port) = (address.to_string(), port.to_string());
+        let rule = |what: &[&str]| ip(&[&["-n", namespace, "rule"], what].concat());
+        let way = if is_cut_off { "add" } else { "del" };
+        if is_cut_off {
+            // The rule for local addresses comes first of all: it has to stand behind ours.
+            rule(&["add", "pref", "1", "lookup", "local"]);
+            rule(&["del", "pref", "0"]);
+        }
+        rule(&[way, "pref", "0", "to", &address, "ipproto", "udp", "dport", &port, "blackhole"]);
+        rule(&[way, "pref", "0", "from", &address, "ipproto", "udp", "sport", &port, "blackhole"]);
+        if !is_cut_off {
+            rule(&["add", "pref", "0", "lookup", "local"]);
+            rule(&["del", "pref", "1"]);
+        }
     }
 
     /// Gives programs started from here on these lines as their hosts file, besides `localhost`; where it is: what is written

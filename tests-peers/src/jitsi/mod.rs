@@ -107,8 +107,11 @@ pub struct Jitsi<'a> {
     bridges: Vec<(Bridge, Process)>,
 }
 
+/// Password of `jigasi` at the servers' own host.
+pub const JIGASI_SECRET: &str = "jigasi's password";
+
 const USERS: [(&str, &str); 3] =
-    [("focus", "focus's password"), ("jvb", "jvb's password"), ("jigasi", "jigasi's password")];
+    [("focus", "focus's password"), ("jvb", "jvb's password"), ("jigasi", JIGASI_SECRET)];
 
 impl<'a> Jitsi<'a> {
     /// Starts all of it and waits until Jicofo knows its bridge.
@@ -224,8 +227,18 @@ impl<'a> Jitsi<'a> {
 
     /// Ends Prosody and starts it anew after `pause`.
     pub fn restart_prosody(&mut self, pause: Duration) {
-        self.prosody.stop();
+        self.stop_prosody();
         std::thread::sleep(pause);
+        self.start_prosody();
+    }
+
+    /// Ends Prosody.
+    pub fn stop_prosody(&mut self) {
+        self.prosody.stop();
+    }
+
+    /// Starts Prosody anew.
+    pub fn start_prosody(&mut self) {
         self.starts += 1;
         self.prosody = launch_prosody(self.world, &self.folder, self.starts);
         self.wait_prosody();

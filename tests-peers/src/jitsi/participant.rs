@@ -110,8 +110,24 @@ impl Participant {
         // One whose meeting is over has left already.
         self.program.wish_if_there(&serde_json::json!({"do": "leave"}));
         self.program.ended();
+        self.saved(0)
+    }
+
+    /// Writes what was heard so far, and gives it, by SSRC.
+    ///
+    /// # Panics
+    /// When it does not within 20 s.
+    pub fn save(&mut self) -> BTreeMap<u64, Recorded> {
+        let events = self.events().len();
+        self.wish(&serde_json::json!({"do": "save"}));
+        self.told(events, Duration::from_secs(20), "saved", |_| true);
+        self.saved(events)
+    }
+
+    /// The last recordings it told of, from place `from` of its events on.
+    fn saved(&self, from: usize) -> BTreeMap<u64, Recorded> {
         let events = self.events();
-        let saved = events.iter().rev().find(|told| told["event"] == "saved");
+        let saved = events.iter().skip(from).rev().find(|told| told["event"] == "saved");
         let Some(saved) = saved else { panic!("nothing saved:\n{}", self.program.last_words()) };
         let files = saved["files"].as_object().expect("files by SSRC");
         let recorded = files.iter().filter_map(|(ssrc, facts)| {

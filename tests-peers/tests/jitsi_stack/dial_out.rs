@@ -40,15 +40,15 @@ fn a_moderator_calls_a_telephone() {
     });
     assert!(picked.is_some(), "Jicofo does not see us: {}", stage.gateway.log());
 
-    talks(&stage, &exchange, &mut web, (&of_phone.wav, &of_web.wav));
+    talks(&stage.gateway, &exchange, &mut web, (&of_phone.wav, &of_web.wav));
     hangs_up(&exchange, &mut web);
     does_not_come_about(&exchange, &mut web);
     assert_eq!(exchange.complaints(), Vec::<String>::new());
 }
 
 /// Both are heard, and the telephone hangs up.
-fn talks(
-    stage: &Stage<'_>,
+pub fn talks(
+    gateway: &Gateway,
     exchange: &Exchange,
     web: &mut Participant,
     (of_phone, of_web): (&Wav, &Wav),
@@ -65,7 +65,7 @@ fn talks(
     web.wish(&json!({"do": "dial", "to": "2001", "headers": {"X-Test": "42"}}));
     let answer = web.told(events, LIMIT, "rayo", |_| true);
     println!("  dialled: {answer}");
-    assert_eq!(answer["type"], "result", "{}", stage.gateway.log());
+    assert_eq!(answer["type"], "result", "{}", gateway.log());
     let nick = nick_of(&answer);
     let connected = web.told(events, LIMIT, "occupant", |told| {
         told["nick"] == nick.as_str() && told["status"] == "Connected"

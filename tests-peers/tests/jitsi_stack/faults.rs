@@ -1,15 +1,14 @@
 //! Bridges, Jicofo and Prosody go away under a call: the phone's leg stays, he is told, and the sound comes back.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gateway_core::media::clip::prompt::PromptId;
-use gateway_tests_peers::jitsi::{Bridge, Participant, Recorded, Wishes};
+use gateway_tests_peers::jitsi::{Bridge, Participant, Wishes};
 use gateway_tests_peers::process::wait_until;
 use gateway_tests_peers::sound::Wav;
 use gateway_tests_peers::world::{World, wall_clock};
 
-use crate::stage::{Phone, Plan, Stage, longest_gap, tone, tone_there};
+use crate::stage::{Phone, Plan, Stage, heard_by_web, longest_gap, tone, tone_there};
 
 const TRUNK: &str = "[[trunk]]\nname = \"phones\"\nsources = [\"127.0.0.1\"]\n";
 const LIMIT: Duration = Duration::from_secs(20);
@@ -59,7 +58,7 @@ impl Fault {
         let metrics = stage.jitsi.get("http://127.0.0.1:8788/metrics");
         let recorded = self.web.leave();
         let (in_phone, at) = longest_gap(&tone_there(&ear, WEB_HZ));
-        let there = heard_by_web(&recorded);
+        let there = heard_by_web(&recorded, PHONE_HZ);
         let (in_web, web_at) = longest_gap(&there);
         println!(
             "  {what} ({}): the phone misses {in_phone:.1} s (at {at:.1} s), the web {in_web:.1} s (at {web_at:.1} s)",
@@ -79,21 +78,6 @@ impl Fault {
         assert!(there[end..].iter().any(|there| *there), "and hears it in the end");
         Gaps { in_phone, in_web, ear }
     }
-}
-
-/// Every session brings a source of its own: all of them on one line of time.
-fn heard_by_web(recorded: &BTreeMap<u64, Recorded>) -> Vec<bool> {
-    let mut line: Vec<bool> = Vec::new();
-    for source in recorded.values() {
-        let begin = (source.began * 10.0) as usize;
-        for (place, there) in tone_there(&source.wav, PHONE_HZ).into_iter().enumerate() {
-            if line.len() <= begin + place {
-                line.resize(begin + place + 1, false);
-            }
-            line[begin + place] |= there;
-        }
-    }
-    line
 }
 
 fn told(stage: &Stage, ear: &Wav, words: PromptId) {

@@ -8,6 +8,8 @@ mod doors;
 mod faults;
 mod figures;
 mod inside;
+mod outages;
+mod own_files;
 mod stage;
 mod trunk;
 

@@ -1,5 +1,6 @@
 //! What the tests share: a Jitsi with a gateway before it, phones with a plan, and ears for words and tones.
 
+use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use gateway_core::media::clip::prompt::PromptId;
 use gateway_core::media::clip::{ClipLibrary, Language};
 use gateway_core::media::frame::SampleRate;
 use gateway_tests_peers::gateway::{Gateway, TestPhone};
-use gateway_tests_peers::jitsi::{ADDRESS, Jitsi, installed};
+use gateway_tests_peers::jitsi::{ADDRESS, Jitsi, Recorded, installed};
 use gateway_tests_peers::process::wait_until;
 use gateway_tests_peers::sound::{Heard, Searched, Speech, Wav, heard};
 use gateway_tests_peers::world::{World, wall_clock};
@@ -36,9 +37,16 @@ impl<'a> Stage<'a> {
 
     /// With further lines of `[sip]`, and TOML that depends on the Jitsi.
     pub fn with(world: &'a World, sip: &str, more: impl FnOnce(&Jitsi<'a>) -> String) -> Stage<'a> {
+        Self::written(world, |jitsi| {
+            format!("{sip}\n{}\n{}", jitsi.gateway_settings(), more(jitsi))
+        })
+    }
+
+    /// With a configuration of its own, of which only what every test shares is written before.
+    pub fn written(world: &'a World, settings: impl FnOnce(&Jitsi<'a>) -> String) -> Stage<'a> {
         let found = installed().expect("asked before");
         let jitsi = Jitsi::start(world, &found);
-        let settings = format!("{sip}\n{}\n{}", jitsi.gateway_settings(), more(&jitsi));
+        let settings = settings(&jitsi);
         let towards = format!("conference = \"{ADDRESS}\"");
         let gateway = Gateway::start_towards(world, &towards, &settings);
         let clips = ClipLibrary::embedded().expect("built-in prompts");
@@ -195,4 +203,19 @@ pub fn longest_gap(there: &[bool]) -> (f64, f64) {
         }
     }
     (longest as f64 * PIECE, at as f64 * PIECE)
+}
+
+/// Every session brings a source of its own: where `hz` was heard in all of them, on one line of time.
+pub fn heard_by_web(recorded: &BTreeMap<u64, Recorded>, hz: f64) -> Vec<bool> {
+    let mut line: Vec<bool> = Vec::new();
+    for source in recorded.values() {
+        let begin = (source.began * 10.0) as usize;
+        for (place, there) in tone_there(&source.wav, hz).into_iter().enumerate() {
+            if line.len() <= begin + place {
+                line.resize(begin + place + 1, false);
+            }
+            line[begin + place] |= there;
+        }
+    }
+    line
 }

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::failure::Failure;
 use super::framing::{Heard, NS_STREAM, escaped, read_one, text_of};
+use super::hosts::HostNames;
 use super::http::Answer;
 use super::link::{Ways, Wire, web_wire};
 use super::site::{WebAddress, XmppSite};
@@ -45,6 +46,7 @@ pub struct BoshLink {
 struct Web {
     site: XmppSite,
     tls: Arc<ClientConfig>,
+    hosts: HostNames,
     address: WebAddress,
     target: String,
     idle: Mutex<Vec<Wire>>,
@@ -57,6 +59,7 @@ impl BoshLink {
         let web = Web {
             site: ways.site.clone(),
             tls: Arc::clone(ways.tls),
+            hosts: ways.hosts.clone(),
             address,
             target,
             idle: Mutex::default(),
@@ -197,7 +200,8 @@ impl Web {
                     result => return result,
                 }
             }
-            let ways = Ways { site: &self.site, tls: &self.tls, parameters: &[] };
+            let ways =
+                Ways { site: &self.site, tls: &self.tls, hosts: &self.hosts, parameters: &[] };
             let wire = web_wire(&ways, &self.address).await?;
             self.post(wire, body).await
         };

@@ -20,7 +20,8 @@ use tracing::{debug, info};
 use super::XmppEvent;
 use super::backoff::Backoff;
 use super::failure::{Failure, Step};
-use super::link::{WRITE_PATIENCE, Wire, connect, secure, socket_failure};
+use super::hosts::HostNames;
+use super::link::{WRITE_PATIENCE, Wire, secure, socket_failure};
 use super::site::WebAddress;
 use super::stream::Told;
 use crate::base::ids::StreamKey;
@@ -41,6 +42,7 @@ pub(super) struct SocketTask {
     pub key: StreamKey,
     pub generation: u64,
     pub tls: Arc<ClientConfig>,
+    pub hosts: HostNames,
     pub url: Pii<String>,
     pub events: mpsc::Sender<Told>,
     pub rng: Rng,
@@ -157,7 +159,7 @@ impl SocketTask {
         let not_one = |_| Failure::NotXmpp("a WebSocket address that is none");
         let place = url.split_once('?').map_or(url.as_str(), |(place, _)| place);
         let address = WebAddress::parse(place).map_err(not_one)?;
-        let stream = connect(&address.host, address.port).await?;
+        let stream = self.hosts.connect(&address.host, address.port).await?;
         let wire = match address.secure {
             true => secure(stream, &address.host, &self.tls).await?,
             false => Wire::Plain(stream),

@@ -15,8 +15,9 @@ use tracing::debug;
 use super::XmppEvent;
 use super::failure::{Failure, Step};
 use super::framing::{NS_CLIENT, element};
+use super::hosts::HostNames;
 use super::http::Answer;
-use super::link::{Wire, connect, secure};
+use super::link::{Wire, secure};
 use super::site::WebAddress;
 use super::stream::Told;
 use crate::base::ids::StreamKey;
@@ -34,6 +35,7 @@ pub(super) struct ConferenceTask {
     pub generation: u64,
     pub address: WebAddress,
     pub tls: Arc<ClientConfig>,
+    pub hosts: HostNames,
     pub token: Option<Pii<String>>,
     pub events: mpsc::Sender<Told>,
 }
@@ -62,7 +64,7 @@ impl ConferenceTask {
 
     async fn ask(&self, body: &str) -> Result<ConferenceAnswer, Failure> {
         let WebAddress { secure: is_secure, host, port, .. } = &self.address;
-        let stream = connect(host, *port).await?;
+        let stream = self.hosts.connect(host, *port).await?;
         let mut wire = match is_secure {
             true => secure(stream, host, &self.tls).await?,
             false => Wire::Plain(stream),

@@ -27,6 +27,7 @@ use super::failure::{Failure, Step};
 use super::framing::{
     FOOTER, Heard, STANZA_BYTES_MAX, StreamReader, element, header, read_one, text_of,
 };
+use super::hosts::HostNames;
 use super::site::{Transport, WebAddress, XmppSite};
 use super::tls;
 
@@ -90,6 +91,8 @@ pub struct Ways<'a> {
     pub site: &'a XmppSite,
     /// Its TLS.
     pub tls: &'a Arc<ClientConfig>,
+    /// What is known of host names.
+    pub hosts: &'a HostNames,
     /// `room`, `token`, `previd` ... for the web's query.
     pub parameters: &'a [(&'a str, &'a str)],
 }
@@ -111,7 +114,7 @@ impl Link {
         match &site.transport {
             Transport::Tcp { host, port, .. } => {
                 let name = site.trust.name.as_deref().unwrap_or(&site.domain);
-                let stream = connect(host, *port).await?;
+                let stream = ways.hosts.connect(host, *port).await?;
                 let link = StreamLink {
                     wire: Some(Wire::Plain(stream)),
                     reader: StreamReader::default(),
@@ -193,23 +196,6 @@ impl Link {
     }
 }
 
-/// Connects to a host, trying its addresses in order.
-pub async fn connect(host: &str, port: u16) -> Result<TcpStream, Failure> {
-    let addresses = tokio::net::lookup_host((host, port)).await;
-    let addresses: Vec<_> = addresses.map_err(|_| Failure::NameNotFound)?.take(8).collect();
-    let mut last = Failure::NameNotFound;
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Err(error) => last = Failure::of_io(&error),
-        }
-    }
-    Err(last)
-}
-
 /// Begins TLS as a client.
 pub async fn secure(
     stream: TcpStream,
@@ -224,7 +210,7 @@ pub async fn secure(
 
 /// Connects to a web server.
 pub async fn web_wire(ways: &Ways<'_>, address: &WebAddress) -> Result<Wire, Failure> {
-    let stream = connect(&address.host, address.port).await?;
+    let stream = ways.hosts.connect(&address.host, address.port).await?;
     if !address.secure {
         return Ok(Wire::Plain(stream));
     }

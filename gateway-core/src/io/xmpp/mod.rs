@@ -11,6 +11,7 @@ mod conference_http;
 pub mod connection;
 pub mod failure;
 pub mod framing;
+mod hosts;
 mod http;
 mod link;
 pub mod management;
@@ -34,6 +35,7 @@ use tracing::warn;
 use self::bridge_socket::SocketTask;
 use self::conference_http::ConferenceTask;
 pub use self::failure::Failure;
+use self::hosts::HostNames;
 pub use self::site::{Encryption, Transport, Trust, WebAddress, XmppSite};
 use self::stream::StreamTask;
 pub use self::stream::{Probe, Told, probe};
@@ -125,6 +127,7 @@ pub struct XmppStreams {
     sites: Vec<ReadySite>,
     streams: BTreeMap<StreamKey, Stream>,
     sockets: BTreeMap<StreamKey, Socket>,
+    hosts: HostNames,
     /// Tells a stream from an earlier one of the same key.
     generation: u64,
     events: mpsc::Sender<Told>,
@@ -166,6 +169,7 @@ impl XmppStreams {
             sites: ready,
             streams: BTreeMap::new(),
             sockets: BTreeMap::new(),
+            hosts: HostNames::default(),
             generation: 0,
             events,
             counters: XmppCounters::default(),
@@ -205,6 +209,7 @@ impl XmppStreams {
             generation,
             site: ready.site,
             tls: ready.tls,
+            hosts: self.hosts.clone(),
             account,
             events: self.events.clone(),
             rng: self.rng.fork(&format!("stream/{generation}")),
@@ -241,6 +246,7 @@ impl XmppStreams {
                 None => address.clone(),
             },
             tls: Arc::clone(&ready.web_tls),
+            hosts: self.hosts.clone(),
             token: stream.token.clone(),
             events: self.events.clone(),
         };
@@ -268,6 +274,7 @@ impl XmppStreams {
                     key,
                     generation,
                     tls: Arc::clone(web_tls),
+                    hosts: self.hosts.clone(),
                     url,
                     events: self.events.clone(),
                     rng: self.rng.fork(&format!("socket/{generation}")),

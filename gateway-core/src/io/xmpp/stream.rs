@@ -13,6 +13,7 @@ use super::XmppEvent;
 use super::backoff::Backoff;
 use super::connection::{Connection, Output, Plan};
 use super::failure::{Failure, Step};
+use super::hosts::HostNames;
 use super::link::{Link, Ways};
 use super::management::Management;
 use super::site::{Encryption, Transport, XmppSite};
@@ -38,6 +39,7 @@ pub(super) struct StreamTask {
     pub generation: u64,
     pub site: Arc<XmppSite>,
     pub tls: Arc<ClientConfig>,
+    pub hosts: HostNames,
     pub account: StreamAccount,
     pub events: mpsc::Sender<Told>,
     pub rng: Rng,
@@ -118,7 +120,8 @@ impl StreamTask {
         rng: Rng,
     ) -> (End, Session) {
         let within = self.site.open_within;
-        let connecting = connect(&self.site, &self.tls, &self.account, session.0.resumable());
+        let connecting =
+            connect(&self.site, (&self.tls, &self.hosts), &self.account, session.0.resumable());
         let connected = tokio::select! {
             connected = tokio::time::timeout(within, connecting) => connected,
             // Stanzas wait in the queue meanwhile; a closed one ends the attempt.
@@ -266,7 +269,7 @@ fn plan<'a>(site: &'a XmppSite, identity: &'a StreamIdentity) -> Plan<'a> {
 /// (mod_auth_jitsi-anonymous looks at it).
 async fn connect(
     site: &XmppSite,
-    tls: &Arc<ClientConfig>,
+    (tls, hosts): (&Arc<ClientConfig>, &HostNames),
     account: &StreamAccount,
     resumable: Option<&str>,
 ) -> Result<Link, Failure> {
@@ -276,7 +279,7 @@ async fn connect(
     parameters.extend(resumable.map(|id| ("previd", id)));
     let of_tenant = account.tenant.as_deref().map(|tenant| site.of_tenant(tenant));
     let site = of_tenant.as_ref().unwrap_or(site);
-    Link::connect(&Ways { site, tls, parameters: &parameters }).await
+    Link::connect(&Ways { site, tls, hosts, parameters: &parameters }).await
 }
 
 /// The next stanza to send; `None` when nobody holds the sender. Before the stream is up stanzas stay where they are.
@@ -312,7 +315,8 @@ pub struct Probe {
 /// Opens a stream once.
 pub async fn probe(site: &XmppSite, account: &StreamAccount, rng: Rng) -> Result<Probe, Failure> {
     let tls = tls::client_config(&site.trust).map_err(Failure::TlsOther)?;
-    let connecting = connect(site, &tls, account, None);
+    let hosts = HostNames::default();
+    let connecting = connect(site, (&tls, &hosts), account, None);
     let link = tokio::time::timeout(site.open_within, connecting).await;
     let link = link.map_err(|_| Failure::TimedOut(Step::Connect))??;
     let plan = plan(site, &account.identity);

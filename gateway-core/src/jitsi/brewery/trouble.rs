@@ -71,7 +71,9 @@ impl Trouble {
     /// What comes right by itself is tried soon; what a person must mend, slowly.
     pub fn patience(&self) -> Patience {
         let (first_ms, longest_s) = match self {
-            Self::Lost | Self::Destroyed | Self::NoRoom | Self::Locked => (1_000, 30),
+            // Whoever makes the room needs a while after a restart; we want to be there at once.
+            Self::Lost | Self::Destroyed | Self::NoRoom => (1_000, 5),
+            Self::Locked => (1_000, 30),
             Self::Silent | Self::NickTaken | Self::Busy => (2_000, 60),
             Self::Kicked | Self::Other(_) => (5_000, 60),
             Self::Password | Self::MembersOnly | Self::Forbidden => (15_000, 60),
