@@ -194,7 +194,7 @@ impl Call {
     ) -> bool {
         let Stage::Dialling(dial) = &self.stage else { return false };
         let linger = match status {
-            Some(408 | 500..=599) => dial.times.linger_of_trunk,
+            Some(408 | 500..=599) if !self.story.rang => dial.times.linger_of_trunk,
             _ => dial.times.linger,
         };
         if self.seat.is_none() || linger.is_zero() || self.reason.is_some() {

@@ -192,6 +192,7 @@ impl Call {
             note: self.route.as_ref().and_then(|route| route.note.clone()),
             started: story.started,
             answered: story.answered.map(|moment| moment.wall),
+            rang: story.rang,
             joined: story.joined.map(|moment| moment.wall),
             ended: at.wall,
             reason: self.reason.unwrap_or(EndReason::Bug),

@@ -88,7 +88,7 @@ pub struct RoomFirst {
     pub ring_max: Duration,
     /// A call that failed stays in the room for so long, so that its people see why.
     pub linger: Duration,
-    /// One whose trunk failed (408, 5xx), so long: nothing where its owner tries another trunk at once.
+    /// One whose trunk failed (408, 5xx) before the phone rang, so long: nothing where its owner tries another trunk at once.
     pub linger_of_trunk: Duration,
     /// Where nobody else is in the room: the phone rings after this all the same. Who dialled is on his way in.
     pub alone_wait: Duration,

@@ -91,7 +91,10 @@ impl Call {
             match output {
                 TrunkOutput::Ua(command) => self.outputs.push_back(CallOutput::Ua(command)),
                 TrunkOutput::Configure(session) => self.configure(*session),
-                TrunkOutput::Ringing => self.tell_status(RINGING),
+                TrunkOutput::Ringing => {
+                    self.story.rang = true;
+                    self.tell_status(RINGING);
+                }
                 TrunkOutput::Established => self.established(at),
                 TrunkOutput::HeldByPeer(held) => self.held_by_peer(at, held),
                 TrunkOutput::Key(key) => self.key_arrived(at, key, KeySource::Info),

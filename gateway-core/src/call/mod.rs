@@ -140,6 +140,8 @@ pub struct CallRecord {
     pub started: WallClock,
     /// When the 200 was sent or came.
     pub answered: Option<WallClock>,
+    /// The phone that we called rang, or so its network said (180 to 183).
+    pub rang: bool,
     /// When the room was joined.
     pub joined: Option<WallClock>,
     /// When it ended.

@@ -63,6 +63,8 @@ pub(super) struct Story {
     pub(super) joined: Option<Moment>,
     /// A call of ours was in the room before it was answered.
     pub(super) was_in_room: bool,
+    /// The phone that we called rang.
+    pub(super) rang: bool,
     pub(super) status: Option<u16>,
     pub(super) report: LegReport,
 }
@@ -96,6 +98,7 @@ impl Story {
             answered: None,
             joined: None,
             was_in_room: false,
+            rang: false,
             status: None,
             report: LegReport::default(),
         }

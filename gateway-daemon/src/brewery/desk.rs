@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use gateway_core::base::ids::{CallKey, TrunkId};
 use gateway_core::base::pii::Pii;
-use gateway_core::call::Route;
-use gateway_core::gateway::{Command, DialOrder, RoomFirst};
+use gateway_core::call::{CallDirection, Route};
+use gateway_core::gateway::{Command, DialOrder, Event, RoomFirst};
 use gateway_core::jitsi::brewery::dials::{DialRefused, Order};
 use gateway_core::jitsi::stanza::iq;
 use gateway_core::leg::backend::{Entry, Role, RoomName};
@@ -50,10 +50,25 @@ pub enum Act {
 pub enum Heard {
     /// A call is an occupant under this address.
     Occupant(CallKey, String),
-    /// A call ended: why, its SIP status, and whether it was answered.
+    /// A call ended: why, its SIP status, and whether a phone was reached: it rang at least.
     Ended(CallKey, EndReason, Option<u16>, bool),
     /// A trunk can be used, or not.
     Trunk(TrunkId, bool),
+}
+
+impl Heard {
+    /// `None`: of no concern to calls out.
+    pub fn of(event: &Event) -> Option<Self> {
+        Some(match event {
+            Event::CallOccupant(call, address) => Self::Occupant(*call, address.clone()),
+            Event::CallEnded(record) if record.direction == CallDirection::Outbound => {
+                let was_reached = record.rang || record.answered.is_some();
+                Self::Ended(record.call, record.reason, record.status, was_reached)
+            }
+            Event::TrunkUsable(trunk, is_usable) => Self::Trunk(*trunk, *is_usable),
+            _ => return None,
+        })
+    }
 }
 
 gateway_core::counters! {
@@ -287,17 +302,18 @@ impl Desk {
                     self.acts.push_back(Act::Occupant(slip, address));
                 }
             }
-            Heard::Ended(call, reason, status, was_answered) => {
+            Heard::Ended(call, reason, status, was_reached) => {
                 let Some(id) = self.by_call.remove(&call) else { return };
-                self.ended(id, reason, status, was_answered);
+                self.ended(id, reason, status, was_reached);
             }
         }
     }
 
-    fn ended(&mut self, id: u64, reason: EndReason, status: Option<u16>, was_answered: bool) {
+    fn ended(&mut self, id: u64, reason: EndReason, status: Option<u16>, was_reached: bool) {
         let Some(dialled) = self.dials.get_mut(&id) else { return };
         dialled.call = None;
-        let trunk_failed = !was_answered && status.is_some_and(is_of_trunk);
+        // No phone rings twice.
+        let trunk_failed = !was_reached && status.is_some_and(is_of_trunk);
         if trunk_failed && !dialled.is_unwanted && self.try_next(id) {
             return;
         }

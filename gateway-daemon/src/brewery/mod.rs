@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use gateway_core::base::rng::Rng;
-use gateway_core::call::CallDirection;
 use gateway_core::gateway::Event;
 use gateway_core::io::signalling::GatewayHandle;
 use serde_json::Value;
@@ -98,15 +97,7 @@ impl Breweries {
 
     /// What the gateway says, as far as calls out care. Never waits.
     pub fn heard(&self, event: &Event) {
-        let heard = match event {
-            Event::CallOccupant(call, address) => Heard::Occupant(*call, address.clone()),
-            Event::CallEnded(record) if record.direction == CallDirection::Outbound => {
-                let was_answered = record.answered.is_some();
-                Heard::Ended(record.call, record.reason, record.status, was_answered)
-            }
-            Event::TrunkUsable(trunk, is_usable) => Heard::Trunk(*trunk, *is_usable),
-            _ => return,
-        };
+        let Some(heard) = Heard::of(event) else { return };
         // Full: the task looks at the calls that are there every second, too.
         let _ = self.inputs.try_send(Input::Heard(heard));
     }

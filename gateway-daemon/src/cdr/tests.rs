@@ -121,6 +121,7 @@ pub(crate) fn record() -> CallRecord {
         note: Some("pin:k3x9".to_owned()),
         started: at(0),
         answered: Some(at(1)),
+        rang: false,
         joined: Some(at(12)),
         ended: at(61),
         reason: EndReason::CallerHungUp,

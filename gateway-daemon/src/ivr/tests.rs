@@ -545,6 +545,7 @@ fn record(call: CallKey) -> CallRecord {
         note: None,
         started: WallClock::default(),
         answered: None,
+        rang: false,
         joined: None,
         ended: WallClock::default(),
         reason: EndReason::CallerHungUp,

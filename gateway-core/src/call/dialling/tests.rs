@@ -36,6 +36,10 @@ const ANSWER: &str = "v=0\r\no=- 1 1 IN IP4 198.51.100.7\r\ns=-\r\nc=IN IP4 198.
 
 impl Stage {
     fn new(keys: Option<(u64, &str)>) -> Self {
+        Self::timed(keys, RoomFirst::default())
+    }
+
+    fn timed(keys: Option<(u64, &str)>, times: RoomFirst) -> Self {
         let start = Instant::now();
         let route = Route {
             backend: "jitsi".into(),
@@ -56,7 +60,7 @@ impl Stage {
             route: Box::new(route),
             keys: keys.map(|(ms, keys)| (Duration::from_millis(ms), keys.bytes().collect())),
             quiet: false,
-            order: DialOrder::RoomFirst(RoomFirst::default()),
+            order: DialOrder::RoomFirst(times),
         };
         let settings = CallSettings {
             media_timeout: Duration::from_secs(20),
@@ -81,23 +85,31 @@ impl Stage {
 
     /// Its ports are open.
     fn opened() -> Self {
-        let mut stage = Self::new(None);
+        Self::new(None).open()
+    }
+
+    fn open(mut self) -> Self {
         let said =
-            stage.hears(CallInput::MediaOpened("192.0.2.1:20000".parse().expect("an address")));
+            self.hears(CallInput::MediaOpened("192.0.2.1:20000".parse().expect("an address")));
         assert_eq!(said, ["attach", "seat Dialling"]);
-        stage
+        self
     }
 
     /// In the room with others, and the phone rings.
     fn ringing() -> Self {
-        let mut stage = Self::opened();
-        assert_eq!(
-            stage.hears(CallInput::Progress(JoinStep::Invited)),
-            ["<Connecting>", "INVITE 60"]
-        );
-        assert_eq!(stage.joined(2), Said::new());
+        let mut stage = Self::opened().calling();
         assert_eq!(stage.progress(180), ["<ringing>"]);
         stage
+    }
+
+    /// In the room with others, and our INVITE is out.
+    fn calling(mut self) -> Self {
+        assert_eq!(
+            self.hears(CallInput::Progress(JoinStep::Invited)),
+            ["<Connecting>", "INVITE 60"]
+        );
+        assert_eq!(self.joined(2), Said::new());
+        self
     }
 
     fn at(&self) -> Moment {
@@ -250,6 +262,27 @@ fn a_failed_call_is_seen_for_five_seconds_with_its_reason() {
         assert_eq!(stage.run(1), [format!("leave {reason:?}").as_str(), "close", "over"]);
         assert_eq!(stage.reason(), (reason, status));
         assert!(stage.ended.as_ref().expect("over").room.is_some());
+    }
+}
+
+/// Its owner would try another trunk at once: not for a phone that rang, or it would ring twice.
+#[test]
+fn a_trunk_that_fails_before_the_phone_rings_leaves_at_once_and_one_after_it_is_seen() {
+    for (provisional, how, is_seen) in [
+        (100, DialogEnd::Rejected(503), false),
+        (100, DialogEnd::TimedOut, false),
+        (180, DialogEnd::Rejected(503), true),
+        (183, DialogEnd::Rejected(408), true),
+        (180, DialogEnd::TimedOut, true),
+    ] {
+        let times = RoomFirst { linger_of_trunk: Duration::ZERO, ..RoomFirst::default() };
+        let mut stage = Stage::timed(None, times).open().calling();
+        stage.progress(provisional);
+        stage.over(how);
+        assert_eq!(stage.ended.is_none(), is_seen, "{provisional}");
+        stage.run(5_000);
+        let record = stage.ended.expect("over");
+        assert_eq!((record.rang, record.answered), (is_seen, None), "{provisional}");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use gateway_core::base::rng::Rng;
+use gateway_core::call::CallRecord;
 
 use super::*;
 
@@ -176,6 +177,36 @@ fn a_trunk_that_fails_is_followed_by_the_next_before_anybody_is_told() {
         bench.ended(call, EndReason::Refused, Some(status));
         assert_eq!(bench.refusal().1, "the room could not be joined");
         assert!(matches!(bench.act(), Act::Over(_)));
+        bench.nothing();
+    }
+}
+
+#[test]
+fn a_phone_that_rang_is_not_called_again_by_another_trunk() {
+    for (status, rang, answered) in
+        [(408, true, false), (503, true, false), (503, false, true), (503, false, false)]
+    {
+        let mut bench = Bench::new();
+        let slip = bench.dial("+6221");
+        let (call, _) = bench.taken();
+        bench.in_room(call);
+        assert!(matches!(bench.act(), Act::Answer(it, Ok(_)) if it == slip));
+        let record = crate::cdr::tests::record();
+        let record = CallRecord {
+            call,
+            direction: CallDirection::Outbound,
+            answered: record.answered.filter(|_| answered),
+            rang,
+            reason: EndReason::Refused,
+            status: Some(status),
+            ..record
+        };
+        let ended = Heard::of(&Event::CallEnded(Box::new(record))).expect("of concern");
+        bench.desk.heard(ended);
+        match rang || answered {
+            true => assert!(matches!(bench.act(), Act::Over(it) if it == slip)),
+            false => assert_eq!(parts(bench.taken().1).0, 1, "the next trunk"),
+        }
         bench.nothing();
     }
 }
