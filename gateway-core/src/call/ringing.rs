@@ -67,7 +67,9 @@ impl Call {
             }
             JoinStep::Invited | JoinStep::InLobby | JoinStep::PasswordNeeded { .. } => true,
             // It takes long enough to need words.
-            JoinStep::Joining | JoinStep::WaitingForHost => ringing.until_inside,
+            JoinStep::Joining | JoinStep::WaitingForHost | JoinStep::InLobbyUntilHost => {
+                ringing.until_inside
+            }
             _ => false,
         };
         if answers {

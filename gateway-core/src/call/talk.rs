@@ -252,10 +252,14 @@ impl Call {
             (Stage::Joining | Stage::Joined, JoinStep::Reconnecting) => {
                 self.wait_with(PromptId::Reconnecting);
             }
-            (Stage::Joining, JoinStep::WaitingForHost) => self.wait_with(PromptId::WaitingForHost),
+            (Stage::Joining, JoinStep::WaitingForHost | JoinStep::InLobbyUntilHost) => {
+                self.wait_with(PromptId::WaitingForHost);
+            }
             (Stage::Joining, JoinStep::Joining) => self.wait_with(PromptId::Joining),
             (Stage::Joining, JoinStep::InLobby) => self.wait_with(PromptId::LobbyWait),
-            (Stage::Joining, JoinStep::HostArrived) => self.waited(PromptId::HostArrived),
+            (Stage::Joining, JoinStep::HostArrived | JoinStep::AdmittedByHost) => {
+                self.waited(PromptId::HostArrived);
+            }
             (Stage::Joining, JoinStep::Admitted) => self.waited(PromptId::LobbyAdmitted),
             (Stage::Joining, JoinStep::PasswordNeeded { again }) => self.ask_password(at, again),
             _ => {}

@@ -374,7 +374,8 @@ pub enum BackendOutput {
     /// On the way in.
     Progress(LegKey, JoinStep),
     /// An occupant of the room under this address (`room@rooms.example.org/nick`): told before there is sound, and again
-    /// after a join under another. A backend without addresses never says so.
+    /// after a join under another. Of a call of ours that waits in a lobby: the one it will have. A backend without
+    /// addresses never says so.
     Occupant(LegKey, String),
     /// In the room; media is attached.
     Joined(LegKey, RoomFacts),
@@ -430,6 +431,10 @@ pub enum JoinStep {
     InLobby,
     /// The moderator let us in.
     Admitted,
+    /// In the lobby of a meeting whose host is not there yet.
+    InLobbyUntilHost,
+    /// The host came, and we are let in.
+    AdmittedByHost,
     /// The conference counts on him: sound follows in a moment. Told where somebody waits for it: of a call of ours, or
     /// of a phone that rings until there is company.
     Invited,

@@ -4,7 +4,7 @@
 use gateway_core::jitsi::stanza::build::element;
 use gateway_core::jitsi::stanza::ns;
 
-use super::prosody::{DISCO_INFO, answered, focus_presence};
+use super::prosody::{DISCO_INFO, MUC_USER, answered, focus_presence, presence, user_x};
 use super::*;
 
 impl JitsiServer {
@@ -36,6 +36,24 @@ impl JitsiServer {
     /// The room waits for a host.
     pub fn want_host(&mut self, room: &str) {
         self.hosted.insert(room.to_owned());
+    }
+
+    /// The lobby is there until the host comes; then all may come in.
+    pub fn set_lobby_of_host(&mut self, room: &str, waits: bool) {
+        self.set_lobby(room, waits);
+        let Some(it) = self.rooms.get_mut(room) else { return };
+        it.lobby_of_host = waits;
+        if waits {
+            return;
+        }
+        let lobby = room.replace(MUC_DOMAIN, LOBBY_DOMAIN);
+        for (nick, client) in std::mem::take(&mut it.knocking) {
+            let Some(jid) = self.clients.get(&client).cloned() else { continue };
+            let destroy = element("destroy", MUC_USER).attr("jid", room).build();
+            let x = user_x("none", "none", &["110"], Some(destroy));
+            let gone = presence(&format!("{lobby}/{nick}"), &jid).attr("type", "unavailable");
+            self.send(client, gone.child(x).build());
+        }
     }
 
     /// A recording or a stream begins or ends: the focus tells it in its presence.

@@ -117,6 +117,8 @@ struct Room {
     /// Jicofo is in it: the room exists.
     focus: bool,
     lobby: bool,
+    /// It opens when the host comes.
+    lobby_of_host: bool,
     /// Bare addresses that a moderator let in.
     admitted: Vec<String>,
     password: Option<String>,

@@ -194,7 +194,9 @@ impl JitsiServer {
             }
             let lobby = who.room.replace(MUC_DOMAIN, LOBBY_DOMAIN);
             let lobby = element("lobbyroom", ns::JITMEET).text(&lobby).build();
-            return refuse("auth", "registration-required", vec![lobby]);
+            let host = element("waiting-for-host", ns::JITMEET).build();
+            let more = [lobby].into_iter().chain(room.lobby_of_host.then_some(host)).collect();
+            return refuse("auth", "registration-required", more);
         }
         if room.password.is_some() && !knows && !is_admitted {
             return refuse("auth", "not-authorized", vec![]);
@@ -343,11 +345,16 @@ pub(super) fn bare(jid: &str) -> &str {
     jid.split('/').next().unwrap_or(jid)
 }
 
-fn presence(from: &str, to: &str) -> Building {
+pub(super) fn presence(from: &str, to: &str) -> Building {
     element("presence", ns::CLIENT).attr("from", from).attr("to", to)
 }
 
-fn user_x(affiliation: &str, role: &str, codes: &[&str], more: Option<Element>) -> Element {
+pub(super) fn user_x(
+    affiliation: &str,
+    role: &str,
+    codes: &[&str],
+    more: Option<Element>,
+) -> Element {
     let item = element("item", MUC_USER).attr("affiliation", affiliation).attr("role", role);
     let codes = codes.iter().map(|code| element("status", MUC_USER).attr("code", code));
     element("x", MUC_USER).children(more).child(item).children(codes).build()

@@ -63,6 +63,8 @@ pub enum Happening {
     StartMuted(bool),
     /// Strangers must knock, or need not.
     Lobby(bool),
+    /// Whoever comes waits in the lobby until the host is there (true), who opens it (false).
+    HostLobby(bool),
     /// Somebody who knocks is let in.
     Admit(Who),
     /// Or not.

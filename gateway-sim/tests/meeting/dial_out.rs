@@ -52,6 +52,29 @@ fn an_answered_call_has_speech_both_ways_at_once() {
     assert_eq!(ended(&outcome, 0).1, "caller_hung_up");
 }
 
+/// Jicofo waits 15 s for the occupant's name, a moderator may take longer.
+#[test]
+fn a_lobby_names_the_occupant_at_once_and_the_phone_rings_when_he_is_let_in() {
+    let lobby = (2_000, Happening::Lobby(true));
+    let happenings = [lobby.clone(), (25_000, Happening::Admit(P0))];
+    let outcome = judged(called(answers(3), 20, &happenings));
+    let occupant = told(&outcome, &Told::Occupant);
+    assert!(occupant - 3.0 < 0.5, "an occupant at {occupant}\n{}", outcome.ladder);
+    let ladder = outcome.ladder.to_string();
+    let rings = ladder.lines().find(|line| line.contains("is called")).expect("it is");
+    let rings: f64 =
+        rings.split_whitespace().next().and_then(|at| at.parse().ok()).expect("a time");
+    assert!((25.0..26.0).contains(&rings), "{rings}");
+    let answered = told(&outcome, &Told::Answered);
+    assert_talked(&outcome, answered + 1.0, answered + 19.0);
+
+    let outcome = judged(called(answers(3), 20, &[lobby, (25_000, Happening::Deny(P0))]));
+    let (at, label) = ended(&outcome, 0);
+    assert_eq!(label, "lobby_denied");
+    assert!((25.0..25.5).contains(&at), "{at}");
+    assert!(!outcome.ladder.to_string().contains("is called"), "{}", outcome.ladder);
+}
+
 #[test]
 fn a_call_into_an_empty_room_rings_too_and_talks_when_somebody_comes() {
     let plan = WorldPlan::calm_meeting(1, SECOND * 40, &[15]);

@@ -26,6 +26,7 @@ fn told(outcome: &Outcome, after: f64) -> Vec<String> {
     all.map(|(_, body)| plain(body)).collect()
 }
 
+const LOBBY_TOLD: [&str; 3] = [r#"{"t":3,"i":0}"#, r#"{"t":6,"i":1}"#, r#"{"t":5,"i":2}"#];
 const MUTE_REQUEST: &str = r#"{"data":{"audio":true},"id":"","type":"muteRequest"}"#;
 const MUTE: Action = Action::Tell(r#"{"type":"muteRequest","id":"m","data":{"audio":true}}"#);
 const SPEAK: Action = Action::Tell(r#"{"type":"muteRequest","id":"s","data":{"audio":false}}"#);
@@ -39,7 +40,7 @@ fn the_ivr_is_told_of_the_lobby_and_of_who_is_let_in_or_not() {
     let lobby = (2_000, Happening::Lobby(true));
     let plan = two(30, &[lobby.clone(), (12_000, Happening::Admit(P0))]);
     let outcome = judged(with_ivr(plan, None, false));
-    assert_eq!(told(&outcome, 0.0), [r#"{"t":3,"i":0}"#, r#"{"t":6,"i":1}"#, r#"{"t":5,"i":2}"#]);
+    assert_eq!(told(&outcome, 0.0), LOBBY_TOLD);
     assert_words(&outcome, 0, "lobby-wait", 3.6);
     assert_talked(&outcome, 16.0, 33.0);
     let plan = two(60, &[lobby, (12_000, Happening::Deny(P0))]);
@@ -115,6 +116,27 @@ fn who_starts_muted_is_told_so() {
     let outcome = judged(with_ivr(plan, None, true));
     assert_eq!(told(&outcome, 0.0), [MUTE_REQUEST, SPEAK_DONE]);
     assert_talked(&outcome, 16.0, 28.0);
+}
+
+#[test]
+fn a_host_who_is_waited_for_in_the_lobby_is_told_as_a_lobby() {
+    let plan =
+        two(40, &[(2_000, Happening::HostLobby(true)), (15_000, Happening::HostLobby(false))]);
+    let outcome = judged(with_ivr(plan, None, false));
+    assert_eq!(told(&outcome, 0.0), LOBBY_TOLD, "{}", outcome.ladder);
+    assert_words(&outcome, 0, "waiting-for-host", 3.6);
+    assert_words(&outcome, 0, "host-arrived", 15.0);
+    assert!(outcome.words(0).iter().all(|(_, name)| !name.starts_with("lobby")));
+    assert!((15.0..16.5).contains(&joined(&outcome, 0)), "{}", outcome.ladder);
+    assert_talked(&outcome, 20.0, 43.0);
+}
+
+/// No lobby: Jicofo says that the meeting has not begun.
+#[test]
+fn a_meeting_that_has_not_begun_is_told_when_it_begins() {
+    let plan = WorldPlan::calm_meeting(1, SECOND * 40, &[20]).with(&[(0, Happening::WantHost)]);
+    let outcome = judged(with_ivr(plan, None, false));
+    assert_eq!(told(&outcome, 0.0), [r#"{"t":15,"d":false}"#, r#"{"t":15,"d":true}"#]);
 }
 
 #[test]

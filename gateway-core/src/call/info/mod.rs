@@ -95,11 +95,11 @@ impl InfoTalk {
     /// A step on the way into the room.
     pub fn step(&mut self, step: JoinStep) {
         match step {
-            JoinStep::InLobby if !self.is_in_lobby => {
+            JoinStep::InLobby | JoinStep::InLobbyUntilHost if !self.is_in_lobby => {
                 self.is_in_lobby = true;
                 self.lobby(Lobby::Joined);
             }
-            JoinStep::Admitted if self.is_in_lobby => {
+            JoinStep::Admitted | JoinStep::AdmittedByHost if self.is_in_lobby => {
                 self.is_in_lobby = false;
                 self.lobby(Lobby::Allowed);
                 self.lobby(Lobby::Left);

@@ -38,7 +38,13 @@ fn the_lobby_is_told_byte_for_byte_as_jigasi_tells_it() {
     let (mut denied, _) = talk(None);
     denied.step(JoinStep::InLobby);
     denied.rejected();
+    // A lobby that the host opens is a lobby.
+    let (mut hosted, _) = talk(None);
+    hosted.step(JoinStep::InLobbyUntilHost);
+    hosted.step(JoinStep::AdmittedByHost);
+    let hosted = said(&mut hosted);
     let (admitted, denied) = (said(&mut admitted), said(&mut denied));
+    assert_eq!(hosted, admitted);
     assert_eq!(recorded("lobby.sip.txt", "from gateway"), [admitted.clone(), denied, admitted]);
 }
 

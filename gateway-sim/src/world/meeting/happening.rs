@@ -140,6 +140,7 @@ impl Meeting {
             Happening::AvModeration(on) => server.set_av_moderation(ROOM, on),
             Happening::StartMuted(on) => server.set_starts_muted(ROOM, on),
             Happening::Lobby(on) => server.set_lobby(ROOM, on),
+            Happening::HostLobby(waits) => server.set_lobby_of_host(ROOM, waits),
             Happening::Password(password) => server.set_password(ROOM, password),
             Happening::PeopleMax(most) => server.set_people_max(ROOM, most),
             Happening::WantHost => server.want_host(ROOM),

@@ -115,6 +115,8 @@ pub(super) struct Leg {
     counters: BackendCounters,
     timers: Timers<Timer>,
     pub(super) waits_for_host: bool,
+    /// The lobby opens when the host comes.
+    pub(super) host_opens_lobby: bool,
     pub(super) has_lobby: bool,
     pub(super) had_web_people: bool,
     pub(super) recording: RecordingTold,
@@ -191,6 +193,7 @@ impl Leg {
             counters: BackendCounters::default(),
             timers: Timers::default(),
             waits_for_host: false,
+            host_opens_lobby: false,
             has_lobby: false,
             had_web_people: false,
             recording: RecordingTold::default(),
@@ -349,10 +352,7 @@ impl Leg {
             }
             Stage::Password => self.timers.clear(Timer::Password),
             // Told while he waits: whoever knows the password need not.
-            Stage::AtDoor if !password.reveal().is_empty() => {
-                self.waits_for_host = false;
-                self.lobby.leave();
-            }
+            Stage::AtDoor if !password.reveal().is_empty() => self.lobby.leave(),
             // It is not known yet whether one is wanted.
             Stage::Connecting | Stage::Requesting => return self.password = Some(password),
             _ => return,

@@ -14,7 +14,7 @@ use crate::jitsi::stanza::conference::ConferenceRefused;
 use crate::jitsi::stanza::exchange::same_address;
 use crate::jitsi::stanza::presence::JoinRefusal;
 use crate::jitsi::stanza::room_message::{RoomMessage, Said};
-use crate::leg::backend::{BackendOutput, BeforeHost, JoinStep, Moderation as Moderated};
+use crate::leg::backend::{BackendOutput, BeforeHost, CallWay, JoinStep, Moderation as Moderated};
 use crate::leg::end_reason::EndReason;
 use crate::leg::jitsi::signal::recovery::Loss;
 use crate::leg::jitsi::signal::session::SessionCommand;
@@ -40,15 +40,18 @@ impl Leg {
     }
 
     fn wait_for_host(&mut self, now: Instant) {
-        if self.ask.policy.before_host == BeforeHost::Refuse && !self.was_settled {
-            self.leave(now, EndReason::HostNeverCame);
-            return;
+        if self.refuses_to_wait() {
+            return self.leave(now, EndReason::HostNeverCame);
         }
         self.wait_for(now, Timer::Host);
         if !self.waits_for_host {
             self.waits_for_host = true;
             self.progress(JoinStep::WaitingForHost);
         }
+    }
+
+    fn refuses_to_wait(&self) -> bool {
+        self.ask.policy.before_host == BeforeHost::Refuse && !self.was_settled
     }
 
     fn host_is_there(&mut self, now: Instant) {
@@ -95,11 +98,12 @@ impl Leg {
             {
                 self.leave(now, EndReason::LobbyDenied);
             }
+            JoinRefusal::Lobby { waits_for_host: true, .. } if self.refuses_to_wait() => {
+                self.leave(now, EndReason::HostNeverCame);
+            }
             JoinRefusal::Lobby { lobby: Some(lobby), waits_for_host } => {
                 self.enter(Stage::AtDoor, "members only");
-                if waits_for_host {
-                    self.wait_for_host(now);
-                }
+                self.host_opens_lobby = waits_for_host;
                 let (room, nick) = (self.target.clone(), self.muc.nick().to_owned());
                 let own = self.muc.own().clone();
                 self.lobby.knock(now, &room, &lobby, &nick, &own);
@@ -155,9 +159,16 @@ impl Leg {
     pub(super) fn lobby_said(&mut self, now: Instant, event: LobbyEvent) {
         match event {
             LobbyEvent::Waiting => {
-                self.wait_for(now, Timer::Lobby);
-                if !self.waits_for_host {
-                    self.progress(JoinStep::InLobby);
+                let (timer, step) = match self.host_opens_lobby {
+                    true => (Timer::Host, JoinStep::InLobbyUntilHost),
+                    false => (Timer::Lobby, JoinStep::InLobby),
+                };
+                self.wait_for(now, timer);
+                self.progress(step);
+                // Who dialled need not wait for the moderator as well.
+                if self.ask.way == CallWay::Dialling && !self.was_settled {
+                    let address = format!("{}/{}", self.target, self.muc.nick());
+                    self.outputs.push_back(BackendOutput::Occupant(self.key, address));
                 }
             }
             LobbyEvent::Admitted { password } => {
@@ -172,10 +183,10 @@ impl Leg {
     }
 
     fn let_in(&mut self, now: Instant, cause: &'static str) {
-        match std::mem::take(&mut self.waits_for_host) {
-            true => self.progress(JoinStep::HostArrived),
-            false => self.progress(JoinStep::Admitted),
-        }
+        self.progress(match self.host_opens_lobby {
+            true => JoinStep::AdmittedByHost,
+            false => JoinStep::Admitted,
+        });
         self.nobody_waited_for(now);
         self.request(now, cause);
     }

@@ -68,6 +68,22 @@ fn the_room_reads_how_far_the_call_is_and_what_its_headers_say() {
 }
 
 #[test]
+fn who_waits_in_the_lobby_is_named_as_the_occupant_he_will_be() {
+    let mut site = site();
+    let lobby = "<lobbyroom xmlns='http://jitsi.org/jitmeet'>rooma@lobby.meet.test</lobbyroom>";
+    site.room_refuses(&error("auth", "registration-required", lobby));
+    assert_eq!(site.occupants, Vec::<String>::new(), "nobody has seen him yet");
+    site.hears(&here("rooma@lobby.meet.test", "NICK", "none", "<status code='110'/>", ""));
+    assert_eq!(std::mem::take(&mut site.occupants), [format!("{ROOM}/{}", site.nick)]);
+    site.hears(&format!(
+        "<message from='{ROOM}'><x xmlns='http://jabber.org/protocol/muc#user'><invite/></x></message>"
+    ));
+    site.focus_answers("true");
+    site.room_lets_in();
+    assert_eq!(site.occupants, [format!("{ROOM}/{}", site.nick)]);
+}
+
+#[test]
 fn who_joins_anew_says_where_he_is_now() {
     let mut site = Site::talking();
     site.occupants.clear();

@@ -175,11 +175,11 @@ fn a_moderator_denies_or_never_decides_or_opens_the_door() {
 #[test]
 fn a_lobby_that_waits_for_the_host_has_the_words_for_that() {
     let mut site = at_door("<waiting-for-host xmlns='http://jitsi.org/jitmeet'/>");
-    assert_eq!(site.take_heard(), [Heard::Progress(JoinStep::WaitingForHost)]);
+    assert_eq!(site.take_heard(), [Heard::Progress(JoinStep::InLobbyUntilHost)]);
     site.hears(&format!(
         "<message from='{ROOM}'><x xmlns='http://jabber.org/protocol/muc#user'><invite/></x></message>"
     ));
-    assert_eq!(site.take_heard(), [Heard::Progress(JoinStep::HostArrived)]);
+    assert_eq!(site.take_heard(), [Heard::Progress(JoinStep::AdmittedByHost)]);
 }
 
 #[test]
