@@ -63,8 +63,14 @@ fn brewery(config: &Config, id: &str, properties: &Map<String, Value>) -> Result
     let domain = domain.split('/').next().unwrap_or_default().to_lowercase();
     let password = need("PASSWORD")?;
     let room = need("BREWERY")?.to_lowercase();
-    if !room.contains('@') || !is_bare(&room) || user.is_empty() || !is_bare(&domain) {
+    let is_user = !domain.contains('@') && is_bare(&format!("{user}@{domain}"));
+    if !room.contains('@') || !is_bare(&room) || !is_user {
         return Err("BREWERY is a room's address, USER_ID a user's".to_owned());
+    }
+    let region = text("REGION").or_else(|| config.breweries.first()?.region.clone());
+    let told = [Some(&password), region.as_ref()];
+    if told.into_iter().flatten().any(|text| text.contains(char::is_control)) {
+        return Err("PASSWORD and REGION have no control characters".to_owned());
     }
     let transport = way_in(&text, &domain)?;
     let conference = conference(config, &text, &domain)?;
@@ -72,7 +78,6 @@ fn brewery(config: &Config, id: &str, properties: &Map<String, Value>) -> Result
         insecure: text("ALLOW_NON_SECURE").as_deref() == Some("true"),
         ..like(config, &conference)
     };
-    let region = text("REGION").or_else(|| config.breweries.first()?.region.clone());
     Ok(Brewery {
         name: id.to_owned(),
         line: 0,
@@ -202,6 +207,10 @@ mod tests {
             json!({ "BREWERY": "internal" }),
             json!({ "USER_ID": "jigasi" }),
             json!({ "USER_ID": "@b.example.org" }),
+            json!({ "USER_ID": "ji gasi@b.example.org" }),
+            json!({ "USER_ID": "jigasi\u{0}@b.example.org" }),
+            json!({ "PASSWORD": "a\u{0}b" }),
+            json!({ "REGION": "a\u{1}b" }),
             json!({ "PASSWORD": null }),
             json!({ "SERVER_PORT": "x" }),
             json!({ "SERVER_ADDRESS": "a b" }),

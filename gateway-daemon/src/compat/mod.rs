@@ -9,3 +9,6 @@ mod rest;
 
 pub use figures::{Figures, Tally};
 pub use rest::{Configure, Face, Openness};
+
+#[cfg(test)]
+mod fuzz;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -77,9 +77,14 @@ impl Face {
         openness: Openness,
         metrics: Router,
     ) -> std::io::Result<()> {
-        let pages = self.router().merge(metrics).fallback(|| async { StatusCode::NOT_FOUND });
-        let pages = pages.layer(middleware::from_fn_with_state(Arc::new(openness), guard));
+        let pages = self.pages(openness, metrics);
         axum::serve(listener, pages.into_make_service_with_connect_info::<SocketAddr>()).await
+    }
+
+    /// All pages of such a listener, guarded.
+    pub(super) fn pages(self, openness: Openness, metrics: Router) -> Router {
+        let pages = self.router().merge(metrics).fallback(|| async { StatusCode::NOT_FOUND });
+        pages.layer(middleware::from_fn_with_state(Arc::new(openness), guard))
     }
 
     async fn snapshot(&self) -> Result<GatewaySnapshot, Response> {
@@ -182,8 +187,14 @@ fn not_ready(why: &str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({ "reason": why }))).into_response()
 }
 
-/// Dashboards that read Jigasi from a page of their own read us, too.
+/// Dashboards that read Jigasi from a page of their own read us, too. What the library says of a request that is none is a
+/// sentence and no JSON; Jigasi says nothing.
 async fn as_jigasi_says(mut response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain")) {
+        *response.body_mut() = Body::empty();
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     let kind = HeaderValue::from_static("application/json;charset=utf-8");
@@ -211,7 +222,7 @@ async fn guard(
 }
 
 /// Pages with figures and nobody's name.
-const OPEN: [&str; 4] = ["/about/health", "/about/version", "/about/stats", "/metrics"];
+pub(super) const OPEN: [&str; 4] = ["/about/health", "/about/version", "/about/stats", "/metrics"];
 /// An account has some twenty properties.
 const BODY_MAX: usize = 64 * 1024;
 
