@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -30,8 +31,11 @@ pub struct Section {
     pub decl: &'static SectionDecl,
     /// Line of its heading; 0: not in the file.
     pub line: usize,
-    values: BTreeMap<&'static str, (usize, Value)>,
+    values: Values,
 }
+
+/// Values by their keys, each with its line; 0: a default.
+type Values = BTreeMap<&'static str, (usize, Value)>;
 
 /// The sections of a file.
 #[derive(Clone, Debug, Default)]
@@ -198,12 +202,8 @@ fn read_keys(
     lines: &Lines,
     mistakes: &mut Mistakes,
 ) -> Section {
-    let mut section = Section { decl, line, values: BTreeMap::new() };
-    for key in decl.keys {
-        if let Some(default) = key.default {
-            section.values.insert(key.name, (0, default_value(key, default)));
-        }
-    }
+    let values = DEFAULTS.get(decl.name).cloned().unwrap_or_default();
+    let mut section = Section { decl, line, values };
     // The key that names the section comes first, so that messages about the others can name it.
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(name, _)| decl.keys.first().map(|key| key.name) != Some(name.get_ref()));
@@ -233,6 +233,13 @@ fn read_keys(
     }
     section
 }
+
+/// The defaults of each section, parsed once: they are the larger part of reading a small file.
+static DEFAULTS: LazyLock<BTreeMap<&'static str, Values>> = LazyLock::new(|| {
+    let default = |key: &KeyDecl| Some((key.name, (0, default_value(key, key.default?))));
+    let of = |decl: &SectionDecl| decl.keys.iter().filter_map(default).collect();
+    SECTIONS.iter().map(|decl| (decl.name, of(decl))).collect()
+});
 
 /// A default, which is TOML of our own.
 fn default_value(key: &KeyDecl, default: &str) -> Value {

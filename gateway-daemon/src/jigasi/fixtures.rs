@@ -25,9 +25,13 @@ pub(super) fn here() -> Here {
 
 /// An installation from the text of its properties.
 pub(super) fn of_properties(text: &str) -> Old {
-    let read = properties::read(text.as_bytes()).expect("good");
+    of_read(&properties::read(text.as_bytes()).expect("good"))
+}
+
+/// An installation from properties that were read.
+pub(super) fn of_read(read: &properties::Properties) -> Old {
     let mut keys = Keys::default();
-    keys.take(&read, |line| Origin::Line { file: "sip.properties".to_owned(), line });
+    keys.take(read, |line| Origin::Line { file: "sip.properties".to_owned(), line });
     Old { name: "sip.properties".to_owned(), keys, ..Old::default() }
 }
 

@@ -117,7 +117,8 @@ fn natural_lines(text: &str) -> Vec<&str> {
     let mut lines = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
-        let end = rest.find(['\r', '\n']).unwrap_or(rest.len());
+        let end = rest.bytes().position(|byte| matches!(byte, b'\r' | b'\n'));
+        let end = end.unwrap_or(rest.len());
         let (line, after) = rest.split_at(end);
         lines.push(line);
         rest = after.strip_prefix("\r\n").or_else(|| after.get(1..)).unwrap_or_default();
@@ -141,6 +142,9 @@ fn halves(line: &str) -> (&str, &str) {
 
 /// Escapes undone; `None`: a broken `\u`.
 fn unescaped(text: &str) -> Option<String> {
+    if !text.contains('\\') {
+        return Some(text.to_owned());
+    }
     // Java's characters are UTF-16: one of ours may be written as two escapes.
     let mut units: Vec<u16> = Vec::with_capacity(text.len());
     let mut signs = text.chars();

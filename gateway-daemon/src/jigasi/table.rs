@@ -165,9 +165,13 @@ pub fn row_of(key: &str) -> Option<&'static Row> {
 
 /// The known name at that place that is nearest to one that nobody knows.
 pub fn nearest(place: Place, name: &str) -> Option<&'static str> {
-    let near = |row: &&'static Row| edit_distance(&name.to_lowercase(), &row.name.to_lowercase());
-    let best = rows().filter(|row| row.place == place).min_by_key(near)?;
-    (near(&best) <= 1 + name.len() / 4).then_some(best.name)
+    let (name, most) = (name.to_lowercase(), 1 + name.len() / 4);
+    // No distance is smaller than the difference of lengths.
+    let is_like = |row: &Row| row.name.len().abs_diff(name.chars().count()) <= most;
+    let near = rows().filter(|row| row.place == place && is_like(row));
+    let near = near.map(|row| (edit_distance(&name, &row.name.to_lowercase()), row.name));
+    let (distance, best) = near.min_by_key(|(distance, _)| *distance)?;
+    (distance <= most).then_some(best)
 }
 
 const fn taken(place: Place, name: &'static str, says: &'static str) -> Row {
