@@ -2,6 +2,7 @@
 
 use gateway_core::base::pii::Pii;
 
+use super::api::secret_of;
 use super::number::Pattern;
 use super::raw::{Raw, Section};
 use super::schema::{Kind, SectionDecl, key, needed, whole};
@@ -40,7 +41,8 @@ pub(super) const DIAL_IN: SectionDecl = SectionDecl {
             "token_file",
             Kind::Text,
             r#""""#,
-            "A file with the token that a PBX must send to learn which room a PIN opens. Empty: nobody may ask.",
+            "A file that not everybody may read, with the token that a PBX must send to learn which room a PIN opens. Empty: \
+             nobody may ask.",
         ),
         key(
             "origins",
@@ -174,7 +176,10 @@ impl Judge<'_> {
                 self.say(section, "origins", what);
             }
         }
-        let token = self.token(section);
+        let token = match self.path(section, "token_file") {
+            None => None,
+            Some(file) => self.keep(section, "token_file", secret_of(&file)),
+        };
         Some(enabled.then_some(DialIn {
             rooms,
             room_size,
@@ -202,24 +207,6 @@ impl Judge<'_> {
         }
         let (toll_free, is_default) = (section.flag("toll_free"), section.flag("default"));
         Some(Number { number, country, toll_free, is_default })
-    }
-
-    fn token(&mut self, section: &Section) -> Option<Pii<String>> {
-        let file = self.path(section, "token_file")?;
-        let read = std::fs::read_to_string(&file).map_err(|error| {
-            format!(
-                "{}: {error}; put a random token of 16 characters or more there",
-                file.display()
-            )
-        });
-        let token = self.keep(section, "token_file", read)?;
-        let token = token.trim();
-        if token.len() < 16 {
-            let what = "the token is shorter than 16 characters; make a longer one";
-            self.say(section, "token_file", what);
-            return None;
-        }
-        Some(Pii::new(token.to_owned()))
     }
 }
 

@@ -1,3 +1,4 @@
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use gateway_core::base::rng::Rng;
@@ -8,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::pin::sqlite::SqliteRegistry;
 
-const TOKEN: &str = "a token of the PBX";
+const TOKEN: &str = "a-token-of-the-PBX";
 const CONFIG: &str = r#"
 [http]
 listen = "127.0.0.1:8788"
@@ -50,7 +51,9 @@ fn folder(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("weebee-dial-in-{}-{name}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("made");
-    std::fs::write(folder.join("token"), TOKEN).expect("written");
+    let token = folder.join("token");
+    std::fs::write(&token, TOKEN).expect("written");
+    std::fs::set_permissions(&token, PermissionsExt::from_mode(0o600)).expect("ours");
     folder
 }
 
@@ -355,7 +358,7 @@ fn mistakes_are_named_with_their_remedy() {
         ("country = \"id\"", "country = \"id\"\ndefault = true", "default already"),
         ("+62 21-555-0100", "call us", "is no telephone number"),
         ("https://meet.test", "meet.test", "is no origin"),
-        ("token_file = \"token\"", "token_file = \"none\"", "put a random token"),
+        ("token_file = \"token\"", "token_file = \"none\"", "openssl rand"),
         ("per_minute = 20", "room_size = \"https://x/y\"", "is no http address"),
         ("listen = \"127.0.0.1:8788\"", "listen = \"\"", "needs [http] listen"),
         ("per_minute = 20", "per_minute = 0", "per_minute"),

@@ -4,7 +4,7 @@
 use crate::place::{GOOD, Place, Wrong, chat};
 
 /// What stands in place of what, and what is said then.
-const IN_THE_FILE: [(&str, &str, &str); 16] = [
+const IN_THE_FILE: [(&str, &str, &str); 17] = [
     ("digits = 9", "digits = 5", "digits"),
     ("digits = 9", "digit = 9", "did you mean"),
     ("listen = \"127.0.0.1:0\"", "listen = \"\"", "write \"127.0.0.1:8788\" there"),
@@ -21,12 +21,9 @@ const IN_THE_FILE: [(&str, &str, &str); 16] = [
         "127.0.0.1:5280",
         "write \"http://127.0.0.1:5280/room-size\"",
     ),
-    (
-        "token_file = \"page.token\"",
-        "token_file = \"gone.token\"",
-        "put a random token of 16 characters",
-    ),
-    ("token_file = \"page.token\"", "token_file = \"short.token\"", "make a longer one"),
+    ("token_file = \"page.token\"", "token_file = \"gone.token\"", "umask 077; openssl rand"),
+    ("token_file = \"page.token\"", "token_file = \"short.token\"", "shorter than 16 characters"),
+    ("token_file = \"page.token\"", "token_file = \"open.token\"", "chmod 640"),
     ("country = \"ID\"", "country = \"Indonesia\"", "write two letters"),
     ("number = \"+62 21-555-0100\"", "number = \"conference\"", "write \"+62 21-555-0100\""),
     ("sources = [\"127.0.0.1\"]", "sources = [\"127.0.0.1.5\"]", "sources"),

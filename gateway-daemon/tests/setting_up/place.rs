@@ -1,5 +1,6 @@
 //! A site in a folder, and the workspace it talks to.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -78,6 +79,8 @@ pub async fn chat(wrong: Option<Wrong>) -> String {
     format!("http://{address}")
 }
 
+const TOKEN: &str = "sixteen-letters-of-a-token";
+
 /// A folder with secrets, in which the program runs.
 pub struct Place(PathBuf);
 
@@ -86,10 +89,16 @@ impl Place {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).expect("made");
-        for file in ["page.token", "chat.token"] {
-            std::fs::write(path.join(file), "sixteen-letters-of-a-token").expect("written");
+        for (file, text, mode) in [
+            ("page.token", TOKEN, 0o600),
+            ("chat.token", TOKEN, 0o600),
+            ("short.token", "short", 0o600),
+            ("open.token", TOKEN, 0o644),
+        ] {
+            let file = path.join(file);
+            std::fs::write(&file, text).expect("written");
+            std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).expect("ours");
         }
-        std::fs::write(path.join("short.token"), "short").expect("written");
         Self(path)
     }
 
