@@ -106,6 +106,8 @@ pub struct TrunkManners {
     pub is_silent: bool,
     /// Whatever keeps a caller out of his room before the answer is 486, as such programs expect of Jigasi.
     pub busy_for_all: bool,
+    /// Whoever rings at a full room is refused with 486, and not answered for the words that say so.
+    pub full_is_refused: bool,
 }
 
 /// Direction of a call, seen from the gateway.

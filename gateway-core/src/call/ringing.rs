@@ -5,7 +5,7 @@
 //! Whoever must hear words (a lobby, a password) is answered first.
 //!
 //! Exchanges that expect Jigasi's refusals ring until the room has let the caller in: a missing or wrong password is 486
-//! there, and costs nothing. A full room is answered, and says so.
+//! there, and costs nothing. A full room is answered, and says so, unless its exchange would rather have 486.
 
 use std::time::Duration;
 
@@ -85,9 +85,10 @@ impl Call {
         }
     }
 
-    /// Out of the room before the answer: a full one is said to be.
+    /// Out of the room before the answer: a full one is said to be, where that is wanted.
     pub(super) fn answers_for_last_words(&mut self, at: Moment, reason: EndReason) {
-        if self.ringing.is_some() && reason == EndReason::RoomFull {
+        let is_said = reason == EndReason::RoomFull && !self.manners.full_is_refused;
+        if self.ringing.is_some() && is_said {
             self.has_company();
             self.ringing = None;
             self.answer(at);

@@ -141,6 +141,13 @@ pub(super) const JIGASI_STATUSES: KeyDecl = key(
     "Refuse as Jigasi does: 486 for whatever keeps a caller out of his room before the answer, at once, also for names \
      with blanks. Not given: as `info` says.",
 );
+pub(super) const FULL_ROOM: KeyDecl = key(
+    "full_room",
+    Kind::OneOf(&["words", "refuse"]),
+    r#""words""#,
+    "Callers who still ring when their room turns out to be full (with jigasi_statuses, or an empty_room that rings): \
+     \"words\": are answered, hear so and are hung up. \"refuse\": 486, which costs nothing.",
+);
 pub(super) const SHOW_NAMES: KeyDecl = key(
     "show_names",
     Kind::Flag,
@@ -180,6 +187,7 @@ impl Judge<'_> {
                 info: is_spoken.then_some(InfoManners { heartbeat }),
                 is_silent: !section.flag("words"),
                 busy_for_all: strict,
+                full_is_refused: section.text("full_room") == "refuse",
             },
         }
     }
@@ -235,11 +243,14 @@ mod tests {
             info: Some(InfoManners { heartbeat }),
             is_silent: true,
             busy_for_all: true,
+            full_is_refused: false,
         };
         assert_eq!(ivr.door.manners, manners);
         assert!(ivr.sip.takes_json && ivr.door.strict);
         let own = judge("info = \"jigasi\"\njigasi_statuses = false\n").expect("good");
         assert!(!own.trunks[0].door.manners.busy_for_all);
+        let full = judge("full_room = \"refuse\"\n").expect("good");
+        assert!(full.trunks[0].door.manners.full_is_refused);
     }
 
     #[test]

@@ -234,6 +234,7 @@ pub(super) const TRUNK: SectionDecl = SectionDecl {
         door::HEARTBEAT,
         door::WORDS,
         door::JIGASI_STATUSES,
+        door::FULL_ROOM,
         door::SHOW_NAMES,
     ],
 };

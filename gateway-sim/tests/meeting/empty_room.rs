@@ -103,3 +103,17 @@ fn who_gives_up_while_it_rings_leaves_nothing_behind() {
     let outcome = judged(plan);
     assert_eq!(ended(&outcome, 0).1, "caller_cancelled");
 }
+
+#[test]
+fn who_rings_at_a_full_room_hears_so_or_is_refused_as_his_exchange_wants_it() {
+    let full = (200, Happening::PeopleMax(Some(1)));
+    let mut plan = direct(EmptyRoom::Ring(SECOND * 120), 30, &[0]).with(&[full]);
+    let outcome = judged(plan.clone());
+    assert_words(&outcome, 0, "room-full", 1.0);
+    assert_eq!(ended(&outcome, 0).1, "room_full");
+    plan.knobs.manners.full_is_refused = true;
+    let outcome = judged(plan);
+    assert_eq!(answered(&outcome), None);
+    assert_eq!(ended(&outcome, 0).1, "room_full");
+    assert_eq!(responses(&outcome).last().map(String::as_str), Some("486"), "{}", outcome.ladder);
+}

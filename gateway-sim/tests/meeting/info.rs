@@ -10,7 +10,7 @@ use super::*;
 fn with_ivr(mut plan: WorldPlan, heartbeat: Option<u64>, is_silent: bool) -> WorldPlan {
     let heartbeat = heartbeat.map(Duration::from_secs);
     let info = Some(InfoManners { heartbeat });
-    plan.knobs.manners = TrunkManners { info, is_silent, busy_for_all: false };
+    plan.knobs.manners = TrunkManners { info, is_silent, ..TrunkManners::default() };
     plan
 }
 

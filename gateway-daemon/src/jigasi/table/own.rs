@@ -68,7 +68,7 @@ pub(super) const OWN: &[Row] = &[
         "MUC_SERVICE_ADDRESS",
         "`[[conference.jitsi]] rooms` and, without its prefix, `domain`",
     ),
-    not_needed(Jigasi, "NOTIFY_MAX_OCCUPANTS", "callers of a full room always hear so"),
+    taken(Jigasi, "NOTIFY_MAX_OCCUPANTS", "`[[trunk]] full_room`: false is \"refuse\""),
     not_needed(
         Jigasi,
         "SIP_MEDIA_DROPPED_THRESHOLD_MS",

@@ -75,6 +75,10 @@ impl<'a> Work<'a> {
             let room = entry.value.split('@').next().unwrap_or_default();
             self.draft.put("default_room", room, Why::From(entry));
         }
+        let notify = self.keys.jigasi("NOTIFY_MAX_OCCUPANTS");
+        if let Some(entry) = notify.filter(|it| it.value.eq_ignore_ascii_case("false")) {
+            self.draft.put("full_room", "refuse", Why::From(entry));
+        }
         self.codecs(phone);
         self.encryption(phone);
         self.keys_and_words(phone);
