@@ -138,8 +138,9 @@ class Ears:
             return
         stream = self.streams.get(packet.ssrc)
         if stream is None:
-            decoder = av.CodecContext.create("opus", "r")
-            decoder.sample_rate = RATE
+            # As in browsers: FFmpeg's own decoder calculates otherwise, and a steady tone becomes a scream in it.
+            decoder = av.CodecContext.create("libopus", "r")
+            decoder.sample_rate, decoder.layout = RATE, "mono"
             stream = {"decoder": decoder, "parts": [], "packets": 0, "bytes": 0, "first": packet.timestamp, "highest": -1}
             stream["offset"] = int((time.monotonic() - self.began) * RATE)
             self.streams[packet.ssrc] = stream
