@@ -384,7 +384,7 @@ impl Gateway {
             Command::Admit(call) => self.tell(call, |machine| machine.admit(at)).map(|()| None),
             Command::SendKeys { call, keys } => {
                 let type_them = |machine: &mut Call| {
-                    machine.type_keys(&keys);
+                    machine.type_keys(at, &keys);
                     Ok(())
                 };
                 self.tell(call, type_them).map(|()| None)

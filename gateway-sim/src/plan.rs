@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gateway_core::base::rng::Rng;
 use gateway_core::call::TrunkManners;
+use gateway_core::leg::trunk::signal::DtmfWay;
 
 use crate::link::LinkPlan;
 use crate::phone::sound::Law;
@@ -74,6 +75,8 @@ pub struct Knobs {
     pub session_expires: Option<Duration>,
     /// Our answers follow the peer's order of codecs.
     pub peers_codec_order: bool,
+    /// How keys of the gateway reach phones.
+    pub dtmf: DtmfWay,
     /// Other manners of the callers' trunk: an IVR that talks with us by INFO.
     pub manners: TrunkManners,
 }
@@ -122,6 +125,8 @@ pub struct PhonePlan {
 pub struct Callee {
     /// From the INVITE to its 180.
     pub rings_after: Duration,
+    /// Its network plays its tone from then on (183 with SDP), not only from its answer.
+    pub is_heard_early: bool,
     /// What it does then.
     pub reply: Reply,
     /// Keys behind the number.
@@ -246,6 +251,7 @@ impl Knobs {
             }),
             session_expires: rare(rng).then_some(Duration::from_secs(90)),
             peers_codec_order: rng.below(2) == 0,
+            dtmf: DtmfWay::Auto,
             manners: TrunkManners::default(),
         }
     }

@@ -17,8 +17,10 @@ use crate::call::machine::{Call, CallOutput, Stage, Timer};
 use crate::call::story::Dialling;
 use crate::leg::backend::{JoinStep, LegCommand, Moderation, RoomFacts};
 use crate::leg::end_reason::EndReason;
+use crate::leg::media::ToMedia;
 use crate::leg::trunk::signal::TrunkSignal;
 use crate::media::clip::prompt::PromptId;
+use crate::rtp::session::{Direction, RtpSession};
 use crate::sip::endpoint::OutgoingInvite;
 
 /// A call that joined first and is not answered yet.
@@ -33,6 +35,8 @@ pub(super) struct Dial {
     is_reconnecting: bool,
     /// The callee starts muted.
     is_muted: bool,
+    /// The room hears what the network plays.
+    is_heard: bool,
     /// The meeting is recorded; streamed.
     recorded: (bool, bool),
 }
@@ -56,6 +60,7 @@ impl Dial {
             facts: None,
             is_reconnecting: false,
             is_muted: false,
+            is_heard: false,
             recorded: (false, false),
         }
     }
@@ -115,9 +120,33 @@ impl Call {
         self.timers.set(Timer::DialAlone, at.now + alone_wait);
     }
 
+    /// What the network plays before the answer, its ringing or why nobody can be called, is heard in the room. Nothing goes
+    /// the other way: who did not answer hears nothing of the room.
+    pub(super) fn early_media(&mut self, session: RtpSession) {
+        let Stage::Dialling(dial) = &mut self.stage else { return };
+        dial.is_heard = true;
+        let muted = dial.is_muted;
+        let direction = match session.direction {
+            Direction::SendRecv | Direction::RecvOnly => Direction::RecvOnly,
+            Direction::SendOnly | Direction::Inactive => Direction::Inactive,
+        };
+        self.media(ToMedia::Mute { call: self.key, muted });
+        self.configure_media(RtpSession { direction, ..session });
+    }
+
+    /// Our call to a phone that has not answered, or did not.
+    pub(super) fn is_unanswered_dial(&self) -> bool {
+        matches!(self.stage, Stage::Dialling(_) | Stage::Lingering(_))
+    }
+
     /// What the callee is to hear when he answers.
     pub(super) fn dial_moderated(&mut self, what: Moderation) {
         let Stage::Dialling(dial) = &mut self.stage else { return };
+        if let (Moderation::Muted | Moderation::Unmuted, true) = (what, dial.is_heard) {
+            let muted = what == Moderation::Muted;
+            let mute = ToMedia::Mute { call: self.key, muted };
+            self.outputs.push_back(CallOutput::Media(mute));
+        }
         match what {
             Moderation::Muted => dial.is_muted = true,
             Moderation::Unmuted => dial.is_muted = false,
@@ -199,6 +228,9 @@ impl Call {
         };
         if self.seat.is_none() || linger.is_zero() || self.reason.is_some() {
             return false;
+        }
+        if dial.is_heard {
+            self.media(ToMedia::Mute { call: self.key, muted: true });
         }
         self.trunk = None;
         self.story.status = status;

@@ -91,6 +91,7 @@ impl Call {
             match output {
                 TrunkOutput::Ua(command) => self.outputs.push_back(CallOutput::Ua(command)),
                 TrunkOutput::Configure(session) => self.configure(*session),
+                TrunkOutput::EarlyMedia(session) => self.early_media(*session),
                 TrunkOutput::Ringing => {
                     self.story.rang = true;
                     self.tell_status(RINGING);
@@ -109,9 +110,7 @@ impl Call {
             return;
         }
         self.attach_trunk();
-        let path = AudioPath::new(&session);
-        let session_box = Box::new(session.clone());
-        self.media(ToMedia::Configure { call: self.key, path, session: session_box });
+        self.configure_media(session.clone());
         let codecs = codecs_of(&session);
         self.session = Some(session);
         let is_new = |seat: &Vec<CodecKind>| codecs.iter().any(|codec| !seat.contains(codec));
@@ -119,6 +118,11 @@ impl Call {
             self.seat = Some(codecs.clone());
             self.outputs.push_back(CallOutput::Leg(LegCommand::Codecs(codecs)));
         }
+    }
+
+    pub(super) fn configure_media(&mut self, session: RtpSession) {
+        let path = AudioPath::new(&session);
+        self.media(ToMedia::Configure { call: self.key, path, session: Box::new(session) });
     }
 
     /// The phone's place on the shard: its seat may be taken beside it, before there is a session.

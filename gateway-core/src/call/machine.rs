@@ -332,7 +332,8 @@ impl Call {
             CallInput::Ua(event) => self.ua_event(at, event),
             CallInput::Key(key, source) => self.key_arrived(at, key, source),
             CallInput::PlayDone(token) => self.play_done(at, token),
-            CallInput::Silent if self.is_held => {}
+            // Before the answer nobody needs to say anything.
+            CallInput::Silent if self.is_held || self.is_unanswered_dial() => {}
             CallInput::Silent => self.end(at, EndReason::MediaTimeout),
             CallInput::Report(report) => self.story.report = report,
             CallInput::TrunkDetached(report) => self.trunk_detached(at, report),
@@ -346,7 +347,7 @@ impl Call {
             CallInput::Joined(facts) => self.joined(at, facts),
             CallInput::Members(change, facts) => self.members_changed(at, change, facts),
             CallInput::Moderated(what) => self.moderated(what),
-            CallInput::RoomKey(press) => self.room_key(press),
+            CallInput::RoomKey(press) => self.room_key(at, press),
             CallInput::Left(reason) => self.left_room(at, reason),
         }
         self.drain(at);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::call::machine::{Call, Stage, Timer};
 use crate::call::{Digits, Moment};
 use crate::leg::media::{KeyWay, ToMedia};
-use crate::leg::trunk::signal::DtmfWay;
+use crate::leg::trunk::signal::{DtmfWay, TrunkCommand};
 use crate::media::dtmf::{Key, Press};
 
 impl Call {
@@ -29,25 +29,33 @@ impl Call {
             self.keys_to_send = Some((pause, rest));
             self.begin_keys(at);
         }
-        self.type_keys(&now);
+        self.type_keys(at, &now);
     }
 
     /// Types keys into the call, now.
-    pub fn type_keys(&mut self, digits: &Digits) {
+    pub fn type_keys(&mut self, at: Moment, digits: &Digits) {
         let keys = digits.iter().filter_map(|digit| Key::from_char(char::from(*digit)));
-        self.press(&keys.map(Press::from).collect::<Vec<Press>>());
+        self.press(at, &keys.map(Press::from).collect::<Vec<Press>>());
+        self.drain(at);
     }
 
     /// Somebody in the room pressed a key for us. A phone that does not talk yet is not pressed at.
-    pub(super) fn room_key(&mut self, press: Press) {
+    pub(super) fn room_key(&mut self, at: Moment, press: Press) {
         if self.is_audible && matches!(self.stage, Stage::Joining | Stage::Joined) {
-            self.press(&[press]);
+            self.press(at, &[press]);
         }
     }
 
-    fn press(&mut self, keys: &[Press]) {
+    fn press(&mut self, at: Moment, keys: &[Press]) {
         let takes_events = self.session.as_ref().is_some_and(|it| it.send_events.is_some());
         let way = match self.policy.dtmf {
+            DtmfWay::Info => {
+                let Some(trunk) = &mut self.trunk else { return };
+                for key in keys {
+                    trunk.command(at.now, TrunkCommand::Key(*key));
+                }
+                return;
+            }
             DtmfWay::Rtp => KeyWay::Events,
             DtmfWay::Inband => KeyWay::Tones,
             DtmfWay::Auto if takes_events => KeyWay::Events,

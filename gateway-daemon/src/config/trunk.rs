@@ -203,11 +203,19 @@ pub(super) const TRUNK: SectionDecl = SectionDecl {
              \"tls\".",
         ),
         key(
+            "early_media",
+            Kind::Flag,
+            "true",
+            "People in a room hear what its network plays before the answer of a call that the room makes: ringing, or why \
+             nobody can be called.",
+        ),
+        key(
             "dtmf",
-            Kind::OneOf(&["auto", "rtp", "inband"]),
+            Kind::OneOf(&["auto", "rtp", "info", "inband"]),
             r#""auto""#,
             "How keys reach it that people in a room press, or that follow a dialled number. \"auto\": telephone-events \
-             (RFC 4733) where it agreed to them, else tones. \"rtp\": telephone-events only. \"inband\": tones in the sound.",
+             (RFC 4733) where it agreed to them, else tones. \"rtp\": telephone-events only. \"info\": SIP INFO \
+             (application/dtmf-relay). \"inband\": tones in the sound.",
         ),
         key(
             "language",
@@ -386,10 +394,11 @@ fn sdp_policy(section: &Section) -> SdpPolicy {
             "theirs" => CodecOrder::Peers,
             _ => CodecOrder::Ours,
         },
-        early_media: false,
+        early_media: section.flag("early_media"),
         dtmf: match section.text("dtmf") {
             "rtp" => DtmfWay::Rtp,
             "inband" => DtmfWay::Inband,
+            "info" => DtmfWay::Info,
             _ => DtmfWay::Auto,
         },
         srtp: match section.text("srtp") {

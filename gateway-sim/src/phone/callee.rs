@@ -68,10 +68,7 @@ impl Phone {
     pub(super) fn tick_called(&mut self, now: Duration) {
         let Some(called) = &mut self.called else { return };
         if called.rings_at.take_if(|at| *at <= now).is_some() {
-            let ring =
-                called.invite.respond("180 Ringing", &format!("tag{}", self.plan.index), "", "");
-            called.last = Some(ring.clone());
-            return self.say(ring);
+            return self.ring(now);
         }
         if called.replies_at.take_if(|at| *at <= now && !called.has_final).is_some() {
             return self.reply_as_planned(now);
@@ -81,6 +78,27 @@ impl Phone {
         called.repeats = (interval < GIVE_UP).then_some((at + longer, longer));
         let last = called.last.clone();
         last.into_iter().for_each(|bytes| self.say(bytes));
+    }
+
+    fn ring(&mut self, now: Duration) {
+        let Some(invite) = self.called.as_ref().map(|called| called.invite.clone()) else { return };
+        let ring = if self.plan.callee.is_some_and(|callee| callee.is_heard_early) {
+            self.media.use_events_of(&invite.body);
+            self.media.configure(now, &invite.body);
+            self.is_early = true;
+            let more = self.session_headers();
+            invite.respond("183 Session Progress", &self.tag(), &more, &self.sdp())
+        } else {
+            invite.respond("180 Ringing", &self.tag(), "", "")
+        };
+        if let Some(called) = &mut self.called {
+            called.last = Some(ring.clone());
+        }
+        self.say(ring);
+    }
+
+    fn session_headers(&self) -> String {
+        format!("Contact: <sip:phone@{}>\r\nContent-Type: application/sdp\r\n", self.written)
     }
 
     fn reply_as_planned(&mut self, now: Duration) {
@@ -104,8 +122,7 @@ impl Phone {
             format!("{};tag={}", invite.header("to"), self.tag()),
             invite.header("call-id").to_owned(),
         ));
-        let more =
-            format!("Contact: <sip:phone@{}>\r\nContent-Type: application/sdp\r\n", self.written);
+        let more = self.session_headers();
         let body = self.sdp();
         self.reply(now, "200 OK", &more, &body);
         self.stage = Stage::Talking;

@@ -87,6 +87,8 @@ pub struct Phone {
     null_address: bool,
     script: Script,
     ivr: ivr::Ivr,
+    /// Its network plays before the answer.
+    is_early: bool,
     /// An INVITE to it.
     called: Option<callee::Called>,
     /// In a call that it answered: what it writes as From, and the Call-ID.
@@ -152,6 +154,7 @@ impl Phone {
             null_address: false,
             script: Script::default(),
             ivr: ivr::Ivr::default(),
+            is_early: false,
             called: None,
             dialled: None,
             plan,
@@ -199,15 +202,23 @@ impl Phone {
         if self.stage == Stage::Talking {
             self.follow_script(now);
         }
-        if matches!(self.stage, Stage::Talking | Stage::Leaving) {
+        if self.has_sound() {
             self.media.tick(now, &mut self.outputs);
         }
         self.start_next_request(now);
     }
 
+    fn has_sound(&self) -> bool {
+        match self.stage {
+            Stage::Talking | Stage::Leaving => true,
+            Stage::Calling => self.is_early,
+            Stage::Waiting | Stage::Gone => false,
+        }
+    }
+
     /// RTP came.
     pub fn on_rtp(&mut self, now: Duration, bytes: &[u8]) {
-        if !self.is_dead() && matches!(self.stage, Stage::Talking | Stage::Leaving) {
+        if !self.is_dead() && self.has_sound() {
             self.media.receive(now, bytes, &mut self.recording);
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use gateway_core::base::rng::Rng;
 use gateway_core::call::TrunkManners;
 use gateway_core::leg::backend::EmptyRoom;
+use gateway_core::leg::trunk::signal::DtmfWay;
 
 use super::{Action, Callee, Ending, KeyWay, Knobs, PhonePlan, TONES, WorldPlan, digits};
 use crate::jitsi::RecordingMode;
@@ -347,6 +348,7 @@ impl Knobs {
             clock_step: None,
             session_expires: None,
             peers_codec_order: false,
+            dtmf: DtmfWay::Auto,
             manners: TrunkManners::default(),
         }
     }

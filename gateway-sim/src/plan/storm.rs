@@ -73,7 +73,7 @@ impl PhonePlan {
         };
         let keys = if rng.below(4) == 0 { "12,3" } else { "" };
         let rings_after = Duration::from_millis(u64::from(rng.below(300)));
-        let callee = Some(Callee { rings_after, reply, keys });
+        let callee = Some(Callee { rings_after, is_heard_early: false, reply, keys });
         let ending = if rng.below(100) == 0 { Ending::Vanish } else { Ending::Bye };
         Self { callee, ending, typed: Vec::new(), ..starts_as }
     }

@@ -47,7 +47,15 @@ pub(super) fn gateway(plan: &WorldPlan, clips: Arc<ClipLibrary>, now: Instant) -
     };
     GatewayConfig {
         endpoint: endpoint(plan),
-        sdp: vec![SdpPolicy { codec_order, ..SdpPolicy::default() }; 1 + plan.callees().count()],
+        sdp: vec![
+            SdpPolicy {
+                codec_order,
+                early_media: true,
+                dtmf: knobs.dtmf,
+                ..SdpPolicy::default()
+            };
+            1 + plan.callees().count()
+        ],
         manners: vec![knobs.manners],
         rtp_ports: (RTP_FIRST, RTP_FIRST + knobs.port_pairs * 2 - 1),
         port_rest: knobs.port_rest,

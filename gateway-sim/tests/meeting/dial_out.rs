@@ -1,5 +1,6 @@
 //! Calls that the room makes: the telephone is an occupant before it rings, and the room reads how far the call is.
 
+use gateway_core::leg::trunk::signal::DtmfWay;
 use gateway_sim::plan::{Callee, Reply};
 
 use super::*;
@@ -7,7 +8,7 @@ use super::*;
 const CALLED_AT: Duration = Duration::from_secs(3);
 
 fn callee(reply: Reply) -> Callee {
-    Callee { rings_after: Duration::from_millis(300), reply, keys: "" }
+    Callee { rings_after: Duration::from_millis(300), is_heard_early: false, reply, keys: "" }
 }
 
 /// A browser is there from the beginning; the phone is called at 3 s and talks for so long.
@@ -83,6 +84,45 @@ fn a_call_into_an_empty_room_rings_too_and_talks_when_somebody_comes() {
     assert!((7.5..9.5).contains(&answered), "{answered}\n{}", outcome.ladder);
     assert_words(&outcome, 0, "alone", answered);
     assert_talked(&outcome, 20.0, 45.0);
+}
+
+/// The same with a network that plays from the ringing on.
+fn announced(reply: Reply, happenings: &[(u64, Happening)]) -> WorldPlan {
+    let callee = Callee { is_heard_early: true, ..callee(reply) };
+    two(20, happenings).calling(0, CALLED_AT, callee)
+}
+
+#[test]
+fn what_the_network_plays_before_the_answer_is_heard_in_the_room() {
+    let outcome = judged(announced(answers(12), &[]));
+    let answered = told(&outcome, &Told::Answered);
+    let share = outcome.share_heard(W0, PHONE[0], 4.5, answered);
+    assert!(share > 0.95, "{share}\n{}", outcome.ladder);
+    // Nothing goes the other way before the answer, and everything after it.
+    let first = outcome.recordings[0].blocks().map(|(at, _)| at.as_secs_f64()).next();
+    assert!(first.is_some_and(|at| at > answered - 0.3), "{first:?} {answered}");
+    assert!(outcome.longest_gap(W0, PHONE[0], 4.5, answered + 19.0) <= 0.4);
+    assert_talked(&outcome, answered + 1.0, answered + 19.0);
+    assert!(labels(&outcome).contains(&"ringing".to_owned()));
+}
+
+#[test]
+fn why_nobody_can_be_called_is_heard_and_stops_with_the_call() {
+    let outcome = judged(announced(Reply::Refuses(Duration::from_secs(25), 404), &[]));
+    let share = outcome.share_heard(W0, PHONE[0], 4.5, 28.0);
+    assert!(share > 0.95, "20 s without a session are no silence: {share}\n{}", outcome.ladder);
+    assert_eq!(outcome.share_heard(W0, PHONE[0], 28.6, 33.0), 0.0);
+    assert_eq!(labels(&outcome).last().map(String::as_str), Some("Not Found"));
+    assert!(outcome.recordings[0].blocks().next().is_none());
+}
+
+#[test]
+fn who_starts_muted_is_not_heard_before_his_answer_either() {
+    let outcome = judged(announced(answers(8), &[(2_000, Happening::StartMuted(true))]));
+    assert!(outcome.heard(W0, PHONE[0]).is_empty(), "{}", outcome.ladder);
+    let outcome = judged(announced(answers(12), &[(9_000, Happening::Mute(P0))]));
+    assert!(outcome.share_heard(W0, PHONE[0], 4.5, 9.0) > 0.95);
+    assert_eq!(outcome.share_heard(W0, PHONE[0], 9.6, 30.0), 0.0);
 }
 
 #[test]
@@ -188,6 +228,25 @@ fn keys_behind_the_number_reach_the_phone_with_their_pauses() {
     let at = |place: usize| keys[place].0.as_secs_f64();
     assert!((1.9..2.3).contains(&(at(0) - answered)), "{keys:?}");
     assert!((4.0..5.0).contains(&(at(2) - at(1))), "{keys:?}");
+}
+
+#[test]
+fn where_a_trunk_wants_keys_by_info_they_come_so_each_once_and_in_order() {
+    let callee = Callee { keys: "12,,3#", ..callee(answers(2)) };
+    let mut plan = two(20, &[(14_000, Happening::Press(0, "9*"))]);
+    plan.knobs.dtmf = DtmfWay::Info;
+    let outcome = judged(plan.calling(0, CALLED_AT, callee));
+    let keys = &outcome.keys[0];
+    let typed: String = keys.iter().map(|(_, key, _)| *key).collect();
+    assert_eq!(typed, "123#9*", "{}", outcome.ladder);
+    let infos =
+        outcome.ladder.to_string().lines().filter(|line| line.contains("-> phone0   INFO")).count();
+    assert_eq!(infos, 6, "{}", outcome.ladder);
+    let at = |place: usize| keys[place].0.as_secs_f64();
+    let answered = told(&outcome, &Told::Answered);
+    assert!((1.9..2.3).contains(&(at(0) - answered)), "{keys:?}");
+    assert!((4.0..5.0).contains(&(at(2) - at(1))), "{keys:?}");
+    assert!(keys[4..].iter().all(|(_, _, ms)| (180..=220).contains(ms)), "{keys:?}");
 }
 
 /// Keys on the dial pad of a browser, while it goes on speaking.

@@ -70,10 +70,11 @@ impl Stage {
         let mut calls: SlotMap<CallKey, ()> = SlotMap::with_key();
         let mut dialogs: SlotMap<DialogKey, ()> = SlotMap::with_key();
         let at = Moment { now: start, wall: WallClock::default() };
+        let policy = SdpPolicy { early_media: true, ..SdpPolicy::default() };
         let call = Call::new(
             at,
             calls.insert(()),
-            (TrunkId(0), SdpPolicy::default(), TrunkManners::default()),
+            (TrunkId(0), policy, TrunkManners::default()),
             ShardId(0),
             Birth::Dialled(Box::new(dialling)),
             Arc::new(settings),
@@ -157,7 +158,10 @@ impl Stage {
                     format!("INVITE {}", invite.answer_within.as_secs())
                 }
                 CallOutput::Media(ToMedia::AttachTrunk { .. }) => "attach".into(),
-                CallOutput::Media(ToMedia::Configure { .. }) => "configure".into(),
+                CallOutput::Media(ToMedia::Configure { session, .. }) => match session.direction {
+                    Direction::SendRecv => "configure".into(),
+                    other => format!("configure {other:?}"),
+                },
                 CallOutput::Media(ToMedia::DetachTrunk(_)) => {
                     let gone = CallInput::TrunkDetached(Default::default());
                     self.call.handle_input(self.at(), gone);
@@ -263,6 +267,30 @@ fn a_failed_call_is_seen_for_five_seconds_with_its_reason() {
         assert_eq!(stage.reason(), (reason, status));
         assert!(stage.ended.as_ref().expect("over").room.is_some());
     }
+}
+
+#[test]
+fn what_the_network_plays_before_the_answer_is_heard_in_the_room_and_nothing_goes_back() {
+    let early = |stage: &mut Stage, sdp: &str| {
+        let (dialog, sdp) = (stage.dialog, Some(sdp.as_bytes().to_vec()));
+        stage.ua(UaEvent::Progress { dialog, status: 183, sdp })
+    };
+    let mut stage = Stage::opened().calling();
+    let heard = ["mute false", "configure RecvOnly"];
+    // An announcement: it would be a hold after the answer.
+    let announced = format!("{ANSWER}a=sendonly\r\n");
+    assert_eq!(early(&mut stage, &announced), [&["<ringing>"][..], &heard[..]].concat());
+    assert_eq!(early(&mut stage, &announced), Said::new());
+    assert_eq!(early(&mut stage, ANSWER), heard);
+    // It stops, and that is no silence of a phone.
+    assert_eq!(stage.hears(CallInput::Silent), Said::new());
+    assert_eq!(stage.hears(CallInput::Moderated(Moderation::Muted)), ["mute true"]);
+    assert_eq!(stage.hears(CallInput::Moderated(Moderation::Unmuted)), ["mute false"]);
+    assert_eq!(stage.answered(), ["configure", "answered", "<Connected>", "joined"]);
+
+    let mut stage = Stage::opened().calling();
+    early(&mut stage, ANSWER);
+    assert_eq!(stage.over(DialogEnd::Rejected(404)), ["mute true", "<Not Found>"]);
 }
 
 /// Its owner would try another trunk at once: not for a phone that rang, or it would ring twice.

@@ -73,6 +73,8 @@ pub enum DtmfWay {
     Rtp,
     /// Tones in the sound.
     Inband,
+    /// SIP INFO (`application/dtmf-relay`).
+    Info,
 }
 
 /// Whose preference decides among codecs in common.

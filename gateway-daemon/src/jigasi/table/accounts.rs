@@ -109,7 +109,7 @@ pub(super) const SIP: &[Row] = &[
     ),
     not_needed(SipAccount, "Encodings.*", "not there, and off in Jigasi's sample"),
     taken(SipAccount, "OVERRIDE_ENCODINGS", "whether the Encodings count"),
-    taken(SipAccount, "DTMF_METHOD", "`[[trunk]] dtmf`; keys from rooms never go by INFO"),
+    taken(SipAccount, "DTMF_METHOD", "`[[trunk]] dtmf`"),
     not_needed(SipAccount, "DTMF_MINIMAL_TONE_DURATION", "tones last 100 ms"),
     taken(SipAccount, "OUTBOUND_PREFIX", "`[[dial_out_rule]] prepend`"),
     taken(SipAccount, "DOMAIN_BASE", "`[[conference.jitsi]] domain`, `domains`"),

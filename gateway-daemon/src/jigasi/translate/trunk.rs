@@ -263,15 +263,12 @@ impl<'a> Work<'a> {
             let way = match entry.value.as_str() {
                 "AUTO_DTMF" => Some("auto"),
                 "RTP_DTMF" => Some("rtp"),
+                "SIP_INFO_DTMF" => Some("info"),
                 "INBAND_DTMF" => Some("inband"),
                 _ => None,
             };
             match way {
                 Some(way) => self.draft.put("dtmf", way, Why::From(entry)),
-                None if entry.value == "SIP_INFO_DTMF" => {
-                    let what = "keys from rooms go as telephone-events or tones, not by INFO";
-                    self.warn(Some(entry), what);
-                }
                 None => {
                     let what = "is none of AUTO_DTMF, RTP_DTMF, SIP_INFO_DTMF, INBAND_DTMF";
                     self.fault(Some(entry), what);

@@ -21,7 +21,7 @@ use crate::base::ids::DialogKey;
 use crate::base::rng::Rng;
 use crate::leg::end_reason::EndReason;
 use crate::media::codec::CodecKind;
-use crate::media::dtmf::Key;
+use crate::media::dtmf::{Key, Press};
 use crate::rtp::session::RtpSession;
 use crate::sip::endpoint::{DialogEnd, UaCommand, UaEvent};
 use crate::sip::offer_answer::{OfferAnswer, OfferError, OfferScope};
@@ -40,6 +40,8 @@ pub struct TrunkSignal {
     late_offer: bool,
     /// Calls out: SDP of the latest 18x, for a 200 without.
     early_answer: Option<Vec<u8>>,
+    /// What was told of it.
+    early_session: Option<RtpSession>,
     early_media: bool,
     rang: bool,
     busy_for_all: bool,
@@ -82,6 +84,8 @@ pub enum TrunkCommand {
     Hold(bool),
     /// JSON by SIP INFO; kept until the dialog stands.
     Json(Vec<u8>),
+    /// A key by SIP INFO; those before it went first.
+    Key(Press),
     /// Ends the leg in the way its state asks for: final response, CANCEL or BYE, with the reason's cause.
     /// [`TrunkOutput::Ended`] follows at once; what the endpoint still does for the dialog concerns nobody.
     End(EndReason),
@@ -92,9 +96,10 @@ pub enum TrunkCommand {
 pub enum TrunkOutput {
     /// To the endpoint.
     Ua(UaCommand),
-    /// The sound to set up; comes before `Established` where early media or an early answer allow it, and again after
-    /// each change.
+    /// The sound to set up; comes before `Established` where an early answer allows it, and again after each change.
     Configure(Box<RtpSession>),
+    /// UAC: what the far side's network plays before the answer (ringing, why nobody can be called) comes by this session.
+    EarlyMedia(Box<RtpSession>),
     /// UAC: the far side rings.
     Ringing,
     /// Dialog confirmed: the caller has our 200 and acknowledged it, or we have theirs.
@@ -190,6 +195,11 @@ impl TrunkSignal {
                 let content_type = "application/json".to_owned();
                 self.ua(|dialog| UaCommand::Info { dialog, content_type, body });
             }
+            (TrunkCommand::Key(Press { key, length_ms }), _) => {
+                let content_type = "application/dtmf-relay".to_owned();
+                let body = format!("Signal={}\r\nDuration={length_ms}\r\n", key.to_char());
+                self.ua(|dialog| UaCommand::Info { dialog, content_type, body: body.into_bytes() });
+            }
             (TrunkCommand::End(reason), _) => self.end(reason, None),
             (TrunkCommand::Ring | TrunkCommand::Answer, _) => {}
         }
@@ -220,6 +230,7 @@ impl TrunkSignal {
             our_sdp: None,
             late_offer: false,
             early_answer: None,
+            early_session: None,
             rang: false,
             busy_for_all: false,
             hold_wished: false,
@@ -257,9 +268,17 @@ impl TrunkSignal {
         }
         let Some(sdp) = sdp else { return };
         if self.early_media && self.offers.accept_answer(&sdp).is_ok() {
-            self.tell_session();
+            self.tell_early_media();
         }
         self.early_answer = Some(sdp);
+    }
+
+    fn tell_early_media(&mut self) {
+        let Some(session) = self.offers.session() else { return };
+        if self.early_session.as_ref() != Some(session) {
+            self.early_session = Some(session.clone());
+            self.outputs.push_back(TrunkOutput::EarlyMedia(Box::new(session.clone())));
+        }
     }
 
     fn on_answered(&mut self, sdp: Option<Vec<u8>>) {

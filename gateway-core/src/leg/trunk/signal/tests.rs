@@ -341,14 +341,32 @@ fn a_call_of_ours_rings_once_and_is_established_by_the_200() {
 }
 
 #[test]
+fn keys_by_info_say_what_and_how_long() {
+    let (mut leg, _) = Leg::outgoing(SdpPolicy::default());
+    leg.hears(UaEvent::Answered { dialog: dialog(), sdp: Some(OFFER.into()) });
+    leg.says();
+    let now = Instant::now();
+    for key in [Key::Digit(5), Key::Star, Key::Letter(3)] {
+        leg.leg.command(now, TrunkCommand::Key(Press::new(key, 160)));
+    }
+    let info = |key: char| {
+        let content_type = "application/dtmf-relay".to_owned();
+        let body = format!("Signal={key}\r\nDuration=160\r\n").into_bytes();
+        TrunkOutput::Ua(UaCommand::Info { dialog: dialog(), content_type, body })
+    };
+    assert_eq!(leg.says(), ['5', '*', 'D'].map(info));
+}
+
+#[test]
 fn early_media_is_used_only_where_it_is_wanted() {
     for early_media in [false, true] {
         let policy = SdpPolicy { early_media, ..SdpPolicy::default() };
         let (mut leg, _) = Leg::outgoing(policy);
         let sdp = Some(OFFER.into());
         leg.hears(UaEvent::Progress { dialog: dialog(), status: 183, sdp });
-        let configured = leg.says().iter().any(|it| matches!(it, TrunkOutput::Configure(_)));
-        assert_eq!(configured, early_media);
+        let said = leg.says();
+        let is_told = said.iter().any(|it| matches!(it, TrunkOutput::EarlyMedia(_)));
+        assert_eq!((said.len(), is_told), (1 + usize::from(early_media), early_media));
     }
 }
 
