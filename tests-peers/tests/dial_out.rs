@@ -66,6 +66,7 @@ fn inside_the_namespace() {
     a_number_that_may_not_be_called(&mut focus);
     the_phone_is_called(&mut focus, &carrier);
     assert!(!weebee.process.output().contains("6221555"), "a number is in the log");
+    check_says_how_the_brewery_is(&folder);
 
     // The server restarts: both come back, in whatever order.
     drop(focus);
@@ -136,6 +137,31 @@ fn the_phone_is_called(focus: &mut Focus, carrier: &UdpSocket) {
     focus.tell(&json!({ "do": "hangup", "uri": uri }));
     assert_eq!(focus.wait_for("rayo-answered", 5)["type"], "result");
     focus.wait_for("left", 15);
+}
+
+/// `weebee check --live` beside the gateway: with the brewery's account, and with another password.
+fn check_says_how_the_brewery_is(folder: &Path) {
+    let check = || {
+        let mut command = Command::new(gateway::binary());
+        command.args(["check", "--live", "--config", "weebee.toml"]).current_dir(folder);
+        let done = command.output().expect("weebee runs");
+        let said = [done.stdout, done.stderr].concat();
+        (done.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let (code, said) = check();
+    assert_eq!(code, Some(0), "{said}");
+    for good in ["ok: brewery \"main\": logged in", "ok: brewery \"main\": the room is there"] {
+        assert!(said.contains(good), "wanted {good:?}:\n{said}");
+    }
+    let file = folder.join("brewery.secret");
+    fs::write(&file, "another password").expect("written");
+    let (code, said) = check();
+    assert_eq!(code, Some(1), "{said}");
+    let complaint = said.lines().find(|line| line.contains("brewery \"main\""));
+    let complaint = complaint.expect("the brewery is named");
+    assert!(complaint.contains("check user, password"), "{complaint}");
+    assert!(!said.contains("another password"), "{said}");
+    fs::write(&file, USER.1).expect("written");
 }
 
 /// The gateway, as an operator runs it.

@@ -109,6 +109,11 @@ async fn visit(brewery: &Brewery, rng: Rng) -> Vec<Finding> {
         Ok(Asked::Answer(nicks)) if nicks.iter().any(|nick| nick == "focus") => {
             Finding::good(line, format!("{title}: the room is there, and a Jicofo in it"))
         }
+        // Prosody lists nobody to who is not inside.
+        Ok(Asked::Answer(nicks)) if nicks.is_empty() => Finding::good(
+            line,
+            format!("{title}: the room is there; whether a Jicofo is in it, weebee_brewery_focus tells"),
+        ),
         Ok(Asked::Answer(_)) => Finding::warning(
             line,
             format!(
