@@ -318,6 +318,7 @@ fn policy(trunks: u16, digits: u8) -> Policy {
     Policy {
         trunks: (0..trunks).map(trunk).collect(),
         sites: Vec::new(),
+        visitors: false,
         dids: Vec::new(),
         ask_unmatched: true,
         rooms: Rooms { usual, named: Vec::new() },

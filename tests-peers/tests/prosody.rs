@@ -60,6 +60,7 @@ fn site(host: &str, transport: Transport, trust: Trust) -> XmppSite {
         ping_every: Duration::from_secs(2),
         open_within: Duration::from_secs(10),
         conference_request: None,
+        visitors: None,
     }
 }
 
@@ -89,7 +90,7 @@ fn account(host: &str, password: &str) -> StreamAccount {
             password: Pii::new(password.to_owned()),
         },
     };
-    StreamAccount { site: SiteId(0), identity, room: None, token: None, tenant: None }
+    StreamAccount { site: SiteId(0), identity, room: None, token: None, tenant: None, visit: None }
 }
 
 async fn every_way_in(prosody: &Prosody) {

@@ -242,9 +242,11 @@ async fn enter(prosody: &Prosody, room: &str) -> Probe {
         ping_every: Duration::from_secs(10),
         open_within: Duration::from_secs(10),
         conference_request: None,
+        visitors: None,
     };
     let account = StreamAccount {
         tenant: None,
+        visit: None,
         site: SiteId(0),
         identity: StreamIdentity::Anonymous,
         room: None,

@@ -205,6 +205,7 @@ impl Call {
             opus_payload_type: opus,
             key_payload_type: None,
             level_extension: Some(level),
+            listens_only: false,
             cname: "phone".to_owned(),
             wall: WallClock::default(),
         };

@@ -155,6 +155,8 @@ impl Call {
             Moderation::UnmuteAllowed
             | Moderation::UnmuteRefused
             | Moderation::HandLowered
+            | Moderation::Listening(_)
+            | Moderation::PromotionRefused
             | Moderation::Shown(_)
             | Moderation::SpeechModerated(_)
             | Moderation::SpeechApproved(_) => {}

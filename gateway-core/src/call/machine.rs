@@ -261,6 +261,8 @@ pub struct Call {
     pub(super) is_held: bool,
     pub(super) is_muted: bool,
     pub(super) has_hand_raised: bool,
+    /// A visitor of his meeting.
+    pub(super) listens_only: bool,
     pub(super) outputs: VecDeque<CallOutput>,
 }
 
@@ -314,6 +316,7 @@ impl Call {
             is_held: false,
             is_muted: false,
             has_hand_raised: false,
+            listens_only: false,
             outputs: VecDeque::new(),
         }
     }

@@ -17,6 +17,7 @@ pub mod sound;
 pub mod story;
 mod talk;
 mod typing;
+mod visitor;
 
 use std::time::{Duration, Instant};
 

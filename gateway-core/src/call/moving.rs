@@ -30,6 +30,9 @@ impl Call {
             self.outputs.push_back(CallOutput::Event(left));
         }
         self.has_hand_raised = false;
+        if std::mem::take(&mut self.listens_only) {
+            self.mute(false);
+        }
         self.sound.set_music(false);
         self.sound.reply(&[PromptId::Joining], self.language);
         self.enter(Stage::Joining, "moved");

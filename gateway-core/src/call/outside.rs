@@ -91,7 +91,8 @@ impl Call {
     pub(super) fn tell_joined(&mut self) {
         let wants_visitor = self.route.as_ref().is_some_and(|route| route.entry.visitor);
         if let Some(info) = &mut self.info {
-            info.joined(wants_visitor.then_some(false));
+            let is_visitor = self.listens_only;
+            info.joined((is_visitor || wants_visitor).then_some(is_visitor));
         }
     }
 

@@ -310,6 +310,8 @@ impl Call {
             return;
         }
         let said = match what {
+            Moderation::Listening(listens) => return self.listens(listens),
+            Moderation::PromotionRefused => return self.promotion_refused(),
             // The room tells what it was told, or what its phones hear of by what follows from it.
             Moderation::Shown(_)
             | Moderation::SpeechModerated(_)
@@ -337,6 +339,10 @@ impl Call {
         };
         match what {
             // The answer to a key of his replaces what was said when he pressed it.
+            Moderation::UnmuteRefused if self.listens_only => {
+                self.hand_raised_by_room();
+                self.sound.reply(&[PromptId::HandRaised], self.language);
+            }
             Moderation::UnmuteRefused => {
                 self.hand_raised_by_room();
                 self.sound.reply(&[said, PromptId::HandRaised], self.language);
@@ -398,6 +404,7 @@ impl Call {
         } else {
             self.alone();
         }
+        self.say_that_he_listens();
     }
 
     /// Back after [`JoinStep::Reconnecting`].

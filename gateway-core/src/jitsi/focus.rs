@@ -46,6 +46,8 @@ pub enum FocusEvent {
     Unavailable,
     /// A reservation system said no: asking again does not help.
     Refused(ConferenceRefused),
+    /// It sends us to a visitor node ([`Focus::node`]). Only where [`Focus::set_visitor`] said that we know such.
+    SentToNode,
 }
 
 /// The machine. One per leg.
@@ -55,6 +57,8 @@ pub struct Focus {
     machine_uid: String,
     session_id: Option<String>,
     room: String,
+    visitor: Option<bool>,
+    node: String,
     state: State,
     pause: Duration,
     told: Option<FocusEvent>,
@@ -78,6 +82,8 @@ impl Focus {
             machine_uid: rng.token(32),
             session_id: None,
             room: String::new(),
+            visitor: None,
+            node: String::new(),
             state: State::Idle,
             pause: PAUSE_FIRST,
             told: None,
@@ -92,6 +98,16 @@ impl Focus {
         self.pause = PAUSE_FIRST;
         self.told = None;
         self.send(now);
+    }
+
+    /// From the next request on: we can go to a visitor node, and wish to be a visitor (true) or not; `None`: we cannot.
+    pub fn set_visitor(&mut self, visitor: Option<bool>) {
+        self.visitor = visitor;
+    }
+
+    /// Name of the visitor node to which we were sent last: letters, digits and hyphens.
+    pub fn node(&self) -> &str {
+        &self.node
     }
 
     /// Asks no more.
@@ -120,6 +136,13 @@ impl Focus {
 
     fn answered(&mut self, now: Instant, answer: ConferenceAnswer) {
         self.session_id = answer.session_id.or(self.session_id.take());
+        let node = answer.visitor_node.filter(|node| self.visitor.is_some() && is_node(node));
+        if let Some(node) = node {
+            debug!(from = "Asking", to = "Ready", cause = "sent to a visitor node");
+            self.node = node;
+            self.state = State::Ready;
+            return self.outputs.push_back(FocusOutput::Event(FocusEvent::SentToNode));
+        }
         if answer.is_ready && answer.is_live != Some(false) {
             debug!(from = "Asking", to = "Ready", cause = "focus is in the room");
             self.state = State::Ready;
@@ -173,6 +196,7 @@ impl Focus {
             room: &self.room,
             machine_uid: &self.machine_uid,
             session_id: self.session_id.as_deref(),
+            visitor: self.visitor,
         };
         self.outputs.push_back(FocusOutput::Send(request.iq(&id, &self.address)));
         self.state = State::Asking { id, until: now + ANSWER_WITHIN };
@@ -190,6 +214,15 @@ impl Focus {
         }
     }
 }
+
+/// A node's name becomes part of host names.
+fn is_node(name: &str) -> bool {
+    let is_legal = |sign: char| sign.is_ascii_alphanumeric() || sign == '-';
+    !name.is_empty() && name.len() <= NODE_NAME_MAX && name.chars().all(is_legal)
+}
+
+/// A label of a host name (RFC 1035 §2.3.4).
+const NODE_NAME_MAX: usize = 63;
 
 #[cfg(test)]
 mod tests {
@@ -258,6 +291,45 @@ mod tests {
         let id = sent.attr("id").expect("an id").to_owned();
         assert_eq!(t.hears(&id, &answer("true")), [FocusOutput::Event(FocusEvent::Ready)]);
         assert_eq!(t.focus.poll_timeout(), None);
+    }
+
+    #[test]
+    fn a_node_is_followed_by_who_knows_such_and_by_a_name_that_can_be_one() {
+        let to = |node: &str| {
+            format!(
+                "<conference xmlns='http://jitsi.org/protocol/focus' ready='true' vnode='{node}'/>"
+            )
+        };
+        for (visitor, node, event) in [
+            (None, "v1", FocusEvent::Ready),
+            (Some(false), "v1", FocusEvent::SentToNode),
+            (Some(true), "v1.evil/?x=", FocusEvent::Ready),
+        ] {
+            let mut t = Bench::new();
+            t.sent();
+            t.focus.set_visitor(visitor);
+            t.focus.ask(t.now, "rooma@muc.meet.test");
+            let id = t.sent().attr("id").expect("an id").to_owned();
+            assert_eq!(t.hears(&id, &to(node)), [FocusOutput::Event(event)]);
+            assert_eq!(t.focus.node() == "v1", event == FocusEvent::SentToNode);
+        }
+    }
+
+    /// Who is to wait until the meeting is live is told so once, and asks again.
+    #[test]
+    fn a_meeting_that_is_not_live_is_asked_for_again() {
+        let mut t = Bench::new();
+        let live = |live: &str| {
+            format!(
+                "<conference xmlns='http://jitsi.org/protocol/focus' ready='{live}'>\
+                 <property name='live' value='{live}'/></conference>"
+            )
+        };
+        let id = t.sent().attr("id").expect("an id").to_owned();
+        assert_eq!(t.hears(&id, &live("false")), [FocusOutput::Event(FocusEvent::NotYet)]);
+        t.wait();
+        let id = t.sent().attr("id").expect("an id").to_owned();
+        assert_eq!(t.hears(&id, &live("true")), [FocusOutput::Event(FocusEvent::Ready)]);
     }
 
     #[test]

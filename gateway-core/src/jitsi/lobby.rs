@@ -195,6 +195,7 @@ mod tests {
             is_muted: false,
             can_be_muted: true,
             hand_raised_ms: None,
+            shows_lowered_hand: false,
             status: String::new(),
             caps: Abilities::new(&[]).caps(),
         }

@@ -143,7 +143,7 @@ pub struct Entry {
     pub user: Option<Pii<String>>,
     /// How he would like to be called among the occupants, where the deployment lets phones choose.
     pub nick: Option<Pii<String>>,
-    /// He asks to be one of those who only listen. Not served: he joins like anybody.
+    /// He asks to be one of those who only listen. Where the deployment has none, he joins like anybody.
     pub visitor: bool,
     /// Tenant the room belongs to: `room@conference.tenant.example.org` on the wire, which the server knows as
     /// `[tenant]room@conference.example.org`.
@@ -334,6 +334,17 @@ pub struct StreamAccount {
     pub token: Option<Pii<String>>,
     /// Tenant of the room: comes before the path of a WebSocket or BOSH address, as in the web client.
     pub tenant: Option<String>,
+    /// Not simply the main server as whoever we are.
+    pub visit: Option<Visit>,
+}
+
+/// Steps of somebody who is, or was, a visitor of a meeting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Visit {
+    /// To the visitor node of that name.
+    Node(String),
+    /// To the main server, where an anonymous user is to be called so (`?customusername=`).
+    As(Pii<String>),
 }
 
 /// As whom a stream is opened.
@@ -403,7 +414,7 @@ pub enum BackendOutput {
         /// Which.
         socket: u8,
     },
-    /// Open a stream and keep it up (see [`BackendInput::StreamDown`]) until `CloseStream`.
+    /// Open a stream, in the place of an older one, and keep it up (see [`BackendInput::StreamDown`]) until `CloseStream`.
     OpenStream {
         /// Which.
         stream: StreamKey,
@@ -466,6 +477,10 @@ pub enum Moderation {
     UnmuteRefused,
     /// The caller's hand was lowered.
     HandLowered,
+    /// The caller only listens from now on (true): he is a visitor of the meeting. Or he takes part again.
+    Listening(bool),
+    /// The caller, a visitor, raised his hand and may not take part.
+    PromotionRefused,
     /// The meeting is being recorded, or no longer.
     Recording(bool),
     /// The meeting is being streamed live, or no longer.

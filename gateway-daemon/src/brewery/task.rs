@@ -208,6 +208,7 @@ impl Task {
         let Some(room) = self.rooms.get(&number) else { return };
         let account = StreamAccount {
             tenant: None,
+            visit: None,
             site: SiteId(u16::try_from(number).unwrap_or(u16::MAX)),
             identity: StreamIdentity::Password {
                 user: room.config.user.clone(),

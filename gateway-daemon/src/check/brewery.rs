@@ -97,8 +97,14 @@ async fn visit(brewery: &Brewery, rng: Rng) -> Vec<Finding> {
     let (title, line) = (format!("brewery {:?}", brewery.name), brewery.line);
     let identity =
         StreamIdentity::Password { user: brewery.user.clone(), password: brewery.password.clone() };
-    let account =
-        StreamAccount { site: Default::default(), identity, room: None, token: None, tenant: None };
+    let account = StreamAccount {
+        site: Default::default(),
+        identity,
+        room: None,
+        token: None,
+        tenant: None,
+        visit: None,
+    };
     let mut guest = match probe(&brewery.site, &account, rng).await {
         Ok(probe) => Guest::new(probe, &brewery.room, "check"),
         Err(failure) => return vec![Finding::wrong(line, format!("{title}: xmpp: {failure}"))],

@@ -239,6 +239,7 @@ pub fn site(
         ping_every: PING_EVERY,
         open_within: OPEN_WITHIN,
         conference_request: None,
+        visitors: None,
     }
 }
 

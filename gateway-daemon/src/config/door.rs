@@ -98,8 +98,8 @@ pub(super) const VISITOR_HEADER: KeyDecl = key(
     "visitor_header",
     Kind::Texts,
     r#"["Jitsi-Visitor"]"#,
-    "Headers that ask to only listen (\"true\"). Not served: the caller joins like anybody, and a program behind the \
-     trunk is told so.",
+    "Headers that ask to only listen (\"true\"). Without `visitors` of [[conference.jitsi]] the caller joins like \
+     anybody, and a program behind the trunk is told so.",
 );
 pub(super) const DEFAULT_ROOM: KeyDecl = key(
     "default_room",

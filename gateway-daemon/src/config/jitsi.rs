@@ -1,12 +1,15 @@
 //! `[[conference.jitsi]]`: a Jitsi deployment, as types. Passwords and tokens come from files or the environment, so that
 //! the configuration can be shown to others.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gateway_core::base::ids::SiteId;
 use gateway_core::base::pii::Pii;
 use gateway_core::gateway::ROOM_BACKEND;
-use gateway_core::io::xmpp::{Encryption, Transport, Trust, WebAddress, XmppSite, tls};
+use gateway_core::io::xmpp::{
+    Encryption, Transport, Trust, VisitorWays, WebAddress, XmppSite, tls,
+};
 use gateway_core::leg::backend::EmptyRoom;
 use gateway_core::leg::jitsi::signal::settings::{JitsiSettings, PhoneIdentity};
 
@@ -177,6 +180,28 @@ pub(super) const JITSI: SectionDecl = SectionDecl {
             "With empty_room = \"ring\": the longest ringing. Most networks end it after 180 s at the latest.",
         ),
         key(
+            "visitors",
+            Kind::Flag,
+            "false",
+            "Callers may be sent to visitor nodes of very large meetings: there they listen, and ask to speak with `*9`. \
+             False: they join like anybody, or not at all.",
+        ),
+        key(
+            "visitor_domain",
+            Kind::Text,
+            r#""meet.jitsi""#,
+            "With visitors: a node's host in its Prosody is its name and this, such as v1.meet.jitsi, whatever `domain` \
+             is. Docker: VISITORS_XMPP_DOMAIN.",
+        ),
+        key(
+            "visitor_nodes",
+            Kind::Texts,
+            "[]",
+            "With visitors: the way to nodes, as `xmpp` for the main server: \"v1=tcp:10.0.0.7:52221\". Nodes not named \
+             here: on the web `xmpp` with ?vnode=, as the web client; by tcp the node's host and the port of `xmpp`. \
+             TLS as for the main server; `tls_pins` names the certificates of all.",
+        ),
+        key(
             "ping_s",
             whole(5, 300, "s"),
             "30",
@@ -262,6 +287,7 @@ impl Judge<'_> {
         };
         let domains = self.domains(section);
         let transport = self.way_in(section);
+        let visitors = self.visitors(section);
         let trust = self.trust(section);
         let token = self.secret(section, "token_file", "token_env");
         if token.is_some() && matches!(transport, Some(Transport::Tcp { .. })) {
@@ -289,6 +315,7 @@ impl Judge<'_> {
                 ping_every: Duration::from_secs(section.whole("ping_s")),
                 open_within: Duration::from_secs(section.whole("open_s")),
                 conference_request,
+                visitors: visitors.clone(),
             },
             settings: JitsiSettings {
                 focus,
@@ -307,6 +334,7 @@ impl Judge<'_> {
                     "jigasi" => EmptyRoom::Jigasi,
                     _ => EmptyRoom::Join,
                 },
+                visitor_domain: visitors.map(|it| it.domain),
                 ..JitsiSettings::usual(site, &domain, &rooms)
             },
         })
@@ -339,27 +367,36 @@ impl Judge<'_> {
     }
 
     pub(super) fn way_in(&mut self, section: &Section) -> Option<Transport> {
-        const HELP: &str =
-            "write \"tcp:HOST:5222\", \"wss://HOST/xmpp-websocket\" or \"https://HOST/http-bind\"";
         let text = section.text("xmpp");
-        let transport = match text.split_once(':') {
-            Some(("tcp", rest)) => rest.rsplit_once(':').and_then(|(host, port)| {
-                let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-                let port = port.parse().ok().filter(|port| *port != 0)?;
-                let encryption = match section.text("tls") {
-                    "off" => Encryption::Off,
-                    _ => Encryption::Required,
-                };
-                (!host.is_empty()).then_some(Transport::Tcp { host, port, encryption })
-            }),
-            Some(("ws" | "wss", _)) => WebAddress::parse(text).ok().map(Transport::WebSocket),
-            Some(("http" | "https", _)) => WebAddress::parse(text).ok().map(Transport::Bosh),
-            _ => None,
-        };
+        let transport = way(text, section.text("tls"));
         if transport.is_none() {
-            self.say(section, "xmpp", format!("{text:?}: {HELP}"));
+            self.say(section, "xmpp", format!("{text:?}: {WAY_HELP}"));
         }
         transport
+    }
+
+    /// Visitor nodes, where they are followed.
+    fn visitors(&mut self, section: &Section) -> Option<VisitorWays> {
+        let mut nodes = BTreeMap::new();
+        for text in section.texts("visitor_nodes") {
+            let named = text.split_once('=').map(|(name, way)| (name.trim(), way.trim()));
+            let Some((name, address)) = named.filter(|(name, _)| is_label(name)) else {
+                let what = format!(
+                    "{text:?}: write \"v1=tcp:HOST:5222\", with the name that Jicofo gives it"
+                );
+                self.say(section, "visitor_nodes", what);
+                continue;
+            };
+            match way(address, section.text("tls")) {
+                Some(way) => _ = nodes.insert(name.to_lowercase(), way),
+                None => self.say(section, "visitor_nodes", format!("{address:?}: {WAY_HELP}")),
+            }
+        }
+        let domain = self.host(section, "visitor_domain", "meet.jitsi")?;
+        if !section.flag("visitors") && !section.texts("visitor_nodes").is_empty() {
+            self.say(section, "visitor_nodes", "goes with visitors = true; add it, or remove this");
+        }
+        section.flag("visitors").then_some(VisitorWays { domain, nodes })
     }
 
     fn conference_request(&mut self, section: &Section) -> Option<WebAddress> {
@@ -463,6 +500,33 @@ fn is_host(text: &str) -> bool {
 fn is_here(host: &str) -> bool {
     host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
+
+/// A label of a host name.
+fn is_label(text: &str) -> bool {
+    let is_legal = |sign: char| sign.is_ascii_alphanumeric() || sign == '-';
+    !text.is_empty() && text.len() <= 63 && text.chars().all(is_legal)
+}
+
+/// A way in as it is written, or nothing of the kind.
+fn way(text: &str, tls: &str) -> Option<Transport> {
+    match text.split_once(':') {
+        Some(("tcp", rest)) => rest.rsplit_once(':').and_then(|(host, port)| {
+            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+            let port = port.parse().ok().filter(|port| *port != 0)?;
+            let encryption = match tls {
+                "off" => Encryption::Off,
+                _ => Encryption::Required,
+            };
+            (!host.is_empty()).then_some(Transport::Tcp { host, port, encryption })
+        }),
+        Some(("ws" | "wss", _)) => WebAddress::parse(text).ok().map(Transport::WebSocket),
+        Some(("http" | "https", _)) => WebAddress::parse(text).ok().map(Transport::Bosh),
+        _ => None,
+    }
+}
+
+const WAY_HELP: &str =
+    "write \"tcp:HOST:5222\", \"wss://HOST/xmpp-websocket\" or \"https://HOST/http-bind\"";
 
 /// 64 hexadecimal digits, with or without colons.
 fn pin(text: &str) -> Result<[u8; 32], String> {

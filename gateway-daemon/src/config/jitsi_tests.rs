@@ -45,6 +45,21 @@ fn all_ways_in_are_understood() {
 }
 
 #[test]
+fn visitor_nodes_are_followed_where_it_says_so_and_found_by_their_ways() {
+    let jitsi = |more: &str| judge(more).expect("good").jitsi[0].clone();
+    let off = jitsi("");
+    assert_eq!((off.site.visitors, off.settings.visitor_domain), (None, None));
+    let on = jitsi("visitors = true\nvisitor_nodes = [\"V1 = tcp:10.0.0.7:52221\"]\n");
+    assert_eq!(on.settings.visitor_domain.as_deref(), Some("meet.jitsi"));
+    let node = on.site.of_node("v1").expect("a node");
+    let tcp =
+        Transport::Tcp { host: "10.0.0.7".into(), port: 52_221, encryption: Encryption::Required };
+    assert_eq!((node.domain.as_str(), node.transport), ("v1.meet.jitsi", tcp));
+    let elsewhere = jitsi("visitors = true\nvisitor_domain = \"Nodes.example.org\"\n");
+    assert_eq!(elsewhere.site.of_node("v2").expect("a node").domain, "v2.nodes.example.org");
+}
+
+#[test]
 fn secrets_come_from_files_and_are_never_shown() {
     let text = "account = \"shared-secret\"\npassword_file = \"Cargo.toml\"\n";
     let config = judge(text).expect("any file is a password");
@@ -58,6 +73,10 @@ fn secrets_come_from_files_and_are_never_shown() {
 
 /// Keys, what the message must contain.
 const MISTAKES: &[(&str, &[&str])] = &[
+    ("visitor_nodes = [\"v1=tcp:a:5222\"]\n", &["goes with visitors = true"]),
+    ("visitors = true\nvisitor_nodes = [\"tcp:a:5222\"]\n", &["\"tcp:a:5222\": write \"v1=tcp:"]),
+    ("visitors = true\nvisitor_nodes = [\"v/1=tcp:a:5222\"]\n", &["\"v/1=tcp:a:5222\": write"]),
+    ("visitors = true\nvisitor_nodes = [\"v1=a\"]\n", &["\"a\": write \"tcp:HOST:5222\""]),
     ("xmpp = \"meet.example.org\"\n", &["xmpp: \"meet.example.org\": write \"tcp:HOST:5222\""]),
     ("xmpp = \"tcp:meet.example.org\"\n", &["write \"tcp:HOST:5222\""]),
     ("xmpp = \"wss://a/b?room=x\"\n", &["write \"tcp:HOST:5222\""]),

@@ -27,6 +27,8 @@ pub struct Policy {
     pub trunks: Vec<TrunkRules>,
     /// Jitsi deployments, as headers may call them.
     pub sites: Vec<Site>,
+    /// One of them at least has visitors.
+    pub visitors: bool,
     /// Numbers, first match first.
     pub dids: Vec<Did>,
     /// A number without a `[[did]]`: ask for a PIN (true) or refuse.
@@ -110,6 +112,7 @@ impl Policy {
         Self {
             trunks: trunks.collect(),
             sites: door::sites(config),
+            visitors: config.jitsi.iter().any(|it| it.settings.visitor_domain.is_some()),
             dids: config.dids.clone(),
             ask_unmatched: config.sip.ask_unmatched,
             rooms: config.rooms.clone(),
@@ -156,7 +159,7 @@ impl Policy {
             return Ok((asking, None));
         }
         let asked = door::read(&rules.door, &self.sites, facts)?;
-        if asked.entry.visitor {
+        if asked.entry.visitor && !self.visitors {
             info!(trunk = rules.name, call_id = facts.call_id, "visitors are not served: he joins");
         }
         asking.backend = asked.backend.or(asking.backend);

@@ -174,6 +174,9 @@ pub fn nearest(place: Place, name: &str) -> Option<&'static str> {
     (distance <= most).then_some(best)
 }
 
+/// Of meetings that are not live yet.
+const NO_QUEUE: &str = "no queue is asked: the caller waits with words and music, and Jicofo is asked again every few seconds";
+
 const fn taken(place: Place, name: &'static str, says: &'static str) -> Row {
     Row { place, name, fate: Fate::Taken, says }
 }

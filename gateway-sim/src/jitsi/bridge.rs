@@ -25,6 +25,7 @@ use gateway_core::webrtc::{
 };
 
 use super::jicofo::BRIDGE_IP;
+use super::visitors::conference_of;
 use super::{BridgeOrder, Endpoint};
 
 /// The bridge.
@@ -342,7 +343,7 @@ impl Bridge {
             return;
         }
         let wants = |it: &Leg| {
-            it.endpoint.room == speaker.room
+            conference_of(&it.endpoint.room) == conference_of(&speaker.room)
                 && it.endpoint.nick != speaker.nick
                 && it.peer.is_some()
                 && it.wants.wants(&name)

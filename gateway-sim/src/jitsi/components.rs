@@ -159,7 +159,7 @@ impl JitsiServer {
         self.tell_json(client, AV_MODERATION, None, &json);
     }
 
-    fn tell_json(&mut self, client: Client, from: &str, room: Option<&str>, json: &str) {
+    pub(super) fn tell_json(&mut self, client: Client, from: &str, room: Option<&str>, json: &str) {
         let to = self.clients.get(&client).cloned().unwrap_or_default();
         let body = element("json-message", ns::JITMEET).maybe("room", room).text(json);
         let message = element("message", ns::CLIENT).attr("from", from).attr("to", to);

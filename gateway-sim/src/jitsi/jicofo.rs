@@ -7,6 +7,7 @@ use gateway_core::jitsi::stanza::{iq, ns};
 
 use self::offer::audio_offer;
 use super::prosody::{DISCO_INFO, answered, focus_left, refused};
+use super::visitors::{FORBIDDEN, conference_of, is_at_node};
 use super::*;
 
 mod offer;
@@ -153,6 +154,7 @@ impl JitsiServer {
                 self.after(ASK_DELAY, Work::AskFeatures(who));
             }
         }
+        let node = self.redirects(stanza, &room);
         let property =
             |(name, value)| element("property", ns::FOCUS).attr("name", name).attr("value", value);
         let properties =
@@ -161,6 +163,7 @@ impl JitsiServer {
             .attr("room", &room)
             .attr("ready", true)
             .attr("focusjid", "focus@auth.meet.test")
+            .maybe("vnode", node)
             .children(properties.map(property));
         let mut result = answered(stanza);
         result.append_child(conference.build());
@@ -174,7 +177,8 @@ impl JitsiServer {
         };
         let Some(room) = self.rooms.get(&who.room) else { return };
         let owned = room.occupants.values().any(|it| it.moderator);
-        let may_own = self.occupant(who).is_some_and(|it| !trusted(self, it));
+        let may_own =
+            !is_at_node(&who.room) && self.occupant(who).is_some_and(|it| !trusted(self, it));
         if !owned && may_own {
             if let Some(occupant) = self.occupant_mut(who) {
                 occupant.moderator = true;
@@ -189,7 +193,7 @@ impl JitsiServer {
         if had_session {
             self.order(BridgeOrder::Expire(who.clone()));
         }
-        if self.nicks(&who.room).len() == 1 {
+        if self.nicks(&who.room).len() == 1 && !is_at_node(&who.room) {
             self.after(IDLE, Work::EndIdle(who.room.clone()));
         }
         if self.nicks(&who.room).is_empty() {
@@ -217,17 +221,16 @@ impl JitsiServer {
 
     /// Offers to all who have none, as soon as two members are known.
     pub(super) fn invite(&mut self, room: &str) {
-        let nicks = self.nicks(room);
-        let known = |server: &Self, nick: &String| {
-            let who = Endpoint { room: room.to_owned(), nick: nick.clone() };
-            matches!(server.occupant(&who).map(|it| &it.features), Some(Features::Known(_)))
+        let mut everybody = self.main_people(room);
+        everybody.extend(self.visitors_of(&conference_of(room)));
+        let known = |server: &Self, who: &Endpoint| {
+            matches!(server.occupant(who).map(|it| &it.features), Some(Features::Known(_)))
         };
         // One who never answers keeps the others waiting.
-        if !self.focus_up || nicks.len() < 2 || !nicks.iter().all(|nick| known(self, nick)) {
+        if !self.focus_up || everybody.len() < 2 || !everybody.iter().all(|who| known(self, who)) {
             return;
         }
-        for nick in nicks {
-            let who = Endpoint { room: room.to_owned(), nick };
+        for who in everybody {
             if self.occupant(&who).is_some_and(|it| it.session.is_none()) {
                 self.offer(&who);
             }
@@ -236,6 +239,9 @@ impl JitsiServer {
 
     pub(super) fn end_idle(&mut self, room: &str) {
         let [nick] = &self.nicks(room)[..] else { return };
+        if !self.visitors_of(room).is_empty() {
+            return;
+        }
         let who = Endpoint { room: room.to_owned(), nick: nick.clone() };
         let text = Some("Idle session timeout".to_owned());
         self.end_session(&who, Some(Reason { condition: "expired".to_owned(), text }));
@@ -320,6 +326,9 @@ impl JitsiServer {
         let transport = jingle.transport().unwrap_or_default();
         if transport.credentials.is_none() || transport.fingerprints.is_empty() {
             return self.send(client, refused(stanza, iq::BAD_REQUEST));
+        }
+        if is_at_node(&who.room) && !sources.is_empty() {
+            return self.send(client, refused(stanza, FORBIDDEN));
         }
         if let Some(used) = self.used(who, &sources) {
             return self.send(client, ssrc_used(stanza, used));
@@ -444,9 +453,11 @@ impl JitsiServer {
 
     /// The others are told, if they are in session.
     fn tell_sources(&mut self, of: &Endpoint, action: Action, sources: &[Source]) {
-        for nick in self.nicks(&of.room) {
-            let who = Endpoint { room: of.room.clone(), nick };
-            if who == *of {
+        let here = |nick| Endpoint { room: of.room.clone(), nick };
+        let mut others: Vec<Endpoint> = self.nicks(&of.room).into_iter().map(here).collect();
+        others.extend(self.visitors_of(&of.room));
+        for who in others {
+            if who == *of || is_at_node(&of.room) {
                 continue;
             }
             let json = self.wants_json(&who);

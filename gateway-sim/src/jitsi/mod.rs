@@ -1,7 +1,7 @@
 //! A stand-in for a Jitsi deployment: Prosody and Jicofo as stanzas, the bridge as packets. Virtual time, no sockets.
 //!
 //! It does what `testdata/jitsi` shows, and its tests hold it against those recordings. Left out: SASL and framing,
-//! MUC history, statistics, pictures, visitors, Rayo. A web participant ([`web`]) joins it as a browser does.
+//! MUC history, statistics, pictures, Rayo. A web participant ([`web`]) joins it as a browser does.
 //!
 //!   client -- stanzas --> prosody (streams, rooms, lobby) --> jicofo (offers, sources, mutes) -- orders --> bridge
 //!                         components (moderation, metadata, breakout rooms) -- messages --> client
@@ -21,6 +21,7 @@ mod jicofo;
 mod prosody;
 #[cfg(test)]
 mod tests;
+pub mod visitors;
 pub mod web;
 
 pub use jicofo::BRIDGE_IP;
@@ -94,6 +95,7 @@ pub struct JitsiServer {
     /// Rooms that wait for a host: somebody who is no phone.
     hosted: BTreeSet<String>,
     next_port: u16,
+    visitors: visitors::Visitors,
     outputs: VecDeque<ServerOutput>,
     rng: Rng,
 }
@@ -186,6 +188,7 @@ impl JitsiServer {
             focus_up: true,
             hosted: BTreeSet::new(),
             next_port: 10_000,
+            visitors: visitors::Visitors::default(),
             outputs: VecDeque::new(),
             rng,
         }
@@ -295,5 +298,7 @@ pub(crate) const FOCUS_PROXY: &str = "focus.meet.test";
 const FOCUS_JID: &str = "focus@auth.meet.test/focus";
 
 fn is_room(address: &str) -> bool {
-    [MUC_DOMAIN, BREAKOUT_DOMAIN].iter().any(|host| address.split('@').nth(1) == Some(host))
+    [MUC_DOMAIN, BREAKOUT_DOMAIN, visitors::NODE_MUC]
+        .iter()
+        .any(|host| address.split('@').nth(1) == Some(host))
 }

@@ -3,6 +3,7 @@
 use gateway_core::jitsi::stanza::build::{Building, element};
 use gateway_core::jitsi::stanza::{iq, ns};
 
+use super::visitors::{is_at_node, promotion_not_allowed, seen_at_node};
 use super::*;
 
 impl JitsiServer {
@@ -177,6 +178,9 @@ impl JitsiServer {
         let Some(room) = self.rooms.get(&who.room).filter(|room| room.focus) else {
             return refuse("cancel", "not-allowed", vec![]);
         };
+        if self.is_closed_to(jid, &who.room) {
+            return Some(promotion_not_allowed(&format!("{}/{}", who.room, who.nick), jid));
+        }
         if room.occupants.contains_key(&who.nick) {
             return refuse("cancel", "conflict", vec![]);
         }
@@ -206,7 +210,13 @@ impl JitsiServer {
 
     fn join(&mut self, client: Client, who: &Endpoint, told: Vec<Element>) {
         let Some(jid) = self.clients.get(&client).cloned() else { return };
-        let others = self.nicks(&who.room);
+        let others = match is_at_node(&who.room) {
+            true => self.main_people(&who.room),
+            false => {
+                let here = |nick| Endpoint { room: who.room.clone(), nick };
+                self.nicks(&who.room).into_iter().map(here).collect()
+            }
+        };
         let Some(room) = self.rooms.get_mut(&who.room) else { return };
         room.knocking.retain(|_, it| *it != client);
         room.occupants.insert(
@@ -221,9 +231,9 @@ impl JitsiServer {
                 sources: Vec::new(),
             },
         );
-        for nick in others {
-            let other = Endpoint { room: who.room.clone(), nick };
+        for other in others {
             let seen = self.presence_of(&other, client, &[]);
+            let seen = if is_at_node(&who.room) { seen_at_node(&seen, &jid) } else { seen };
             self.send(client, seen);
         }
         let focus = self.focus_presence_in(&who.room, &jid);
@@ -241,7 +251,9 @@ impl JitsiServer {
         let watchers = self.watchers(&who.room);
         let Some(room) = self.rooms.get_mut(&who.room) else { return };
         let Some(gone) = room.occupants.remove(&who.nick) else { return };
-        for (client, jid) in watchers {
+        // Nobody sees a visitor but himself.
+        let is_visitor = is_at_node(&who.room);
+        for (client, jid) in watchers.into_iter().filter(|it| !is_visitor || it.0 == gone.client) {
             let own: &[&str] = if client == gone.client { &["110"] } else { &[] };
             let codes: Vec<&str> = codes.iter().chain(own).copied().collect();
             let x = user_x("none", "none", &codes, None);
@@ -249,6 +261,10 @@ impl JitsiServer {
             let stanza = presence(&from, &jid).attr("type", "unavailable").child(x);
             self.send(client, stanza.build());
         }
+        let x = user_x("none", "none", codes, None);
+        let from = format!("{}/{}", who.room, who.nick);
+        let stanza = presence(&from, "").attr("type", "unavailable").child(x).build();
+        self.tell_visitors(&who.room, &stanza);
         self.left(who, gone.session.is_some());
     }
 
@@ -260,10 +276,17 @@ impl JitsiServer {
     }
 
     pub(super) fn tell_presence(&mut self, who: &Endpoint, codes: &[&str]) {
+        let own = self.occupant(who).map(|it| it.client);
+        let is_visitor = is_at_node(&who.room);
         for (client, _) in self.watchers(&who.room) {
+            if is_visitor && Some(client) != own {
+                continue;
+            }
             let stanza = self.presence_of(who, client, codes);
             self.send(client, stanza);
         }
+        let stanza = self.presence_of(who, Client(u64::MAX), &[]);
+        self.tell_visitors(&who.room, &stanza);
     }
 
     fn presence_of(&self, who: &Endpoint, to: Client, codes: &[&str]) -> Element {
@@ -272,6 +295,7 @@ impl JitsiServer {
         let Some(occupant) = self.occupant(who) else { return stanza.build() };
         let (affiliation, role) = match occupant.moderator {
             true => ("owner", "moderator"),
+            false if is_at_node(&who.room) => ("none", "visitor"),
             false => ("none", "participant"),
         };
         let own = occupant.client == to;

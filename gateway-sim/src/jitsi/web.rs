@@ -282,7 +282,12 @@ impl Web {
         let id = self.id("conference");
         let machine_uid = format!("browser{}", self.index);
         let room = self.room.clone();
-        let ask = ConferenceRequest { room: &room, machine_uid: &machine_uid, session_id: None };
+        let ask = ConferenceRequest {
+            room: &room,
+            machine_uid: &machine_uid,
+            session_id: None,
+            visitor: None,
+        };
         self.put(ask.iq(&id, FOCUS_PROXY));
         self.state = State::Asking(id, now + PATIENCE);
     }

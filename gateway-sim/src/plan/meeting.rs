@@ -27,6 +27,8 @@ pub struct MeetingPlan {
     pub is_direct: bool,
     /// What callers into the empty room hear.
     pub empty_room: EmptyRoom,
+    /// So many people take part, whoever comes later is sent to a visitor node; phones follow.
+    pub visitors_above: Option<usize>,
 }
 
 /// Somebody in a browser.
@@ -112,6 +114,10 @@ pub enum Happening {
     ServerRestarts(Duration),
     /// The focus ends somebody's session for that reason.
     EndSession(Who, &'static str),
+    /// A moderator lets a visitor speak who raised his hand, or does not.
+    Promote(Who, bool),
+    /// A moderator makes somebody a visitor.
+    Demote(Who),
     /// Somebody who is not the focus of a phone's room says something that only it may say, or it says nonsense.
     Lie(usize, Lie),
 }

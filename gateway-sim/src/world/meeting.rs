@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use gateway_core::base::ids::{CallKey, LegKey, ShardId, StreamKey};
 use gateway_core::base::rng::Rng;
 use gateway_core::gateway::Input;
-use gateway_core::leg::backend::{StreamAccount, StreamDownReason, StreamIdentity};
+use gateway_core::leg::backend::{StreamAccount, StreamDownReason, StreamIdentity, Visit};
 use gateway_core::leg::media::SocketKind;
 use jid::FullJid;
 use minidom::Element;
 
 use super::World;
 use crate::jitsi::bridge::Bridge;
+use crate::jitsi::visitors::{NODE, conference_of};
 use crate::jitsi::web::{Web, WebOutput};
 use crate::jitsi::{BRIDGE_IP, Client, Endpoint, JitsiServer, ServerOutput};
 use crate::link::Link;
@@ -49,6 +50,7 @@ pub(super) struct Meeting {
 #[derive(Debug)]
 struct Stream {
     user: Option<String>,
+    is_at_node: bool,
     state: StreamState,
     /// What the server sent while the stream was cut.
     missed: Vec<Element>,
@@ -86,8 +88,10 @@ impl Meeting {
         let mut to_happen: Vec<_> = plan.happenings.clone();
         to_happen.sort_by_key(|(at, _)| *at);
         let webs = plan.webs.iter().enumerate();
+        let mut server = JitsiServer::new(rng.fork("jitsi"));
+        server.set_visitors(plan.visitors_above);
         Self {
-            server: JitsiServer::new(rng.fork("jitsi")),
+            server,
             bridge: Bridge::new(start),
             webs: webs.map(|(index, web)| Web::new(start, index, web.hz)).collect(),
             web_clients: vec![None; plan.webs.len()],
@@ -215,7 +219,7 @@ impl World {
         let Some(meeting) = &mut self.meeting else { return };
         let Some(stream) = meeting.streams.get_mut(&key) else { return };
         let missed = std::mem::take(&mut stream.missed);
-        let user = stream.user.clone();
+        let (user, is_at_node) = (stream.user.clone(), stream.is_at_node);
         let (client, jid, resumed) = match &stream.state {
             StreamState::Cut { client, jid, resumes: true, .. } => (*client, jid.clone(), true),
             state => {
@@ -225,7 +229,10 @@ impl World {
                     meeting.owners.remove(&old);
                 }
                 let client = meeting.new_client(Owner::Stream(key));
-                let jid = meeting.server.connect(client, user.as_deref());
+                let jid = match is_at_node {
+                    true => meeting.server.connect_at_node(client),
+                    false => meeting.server.connect(client, user.as_deref()),
+                };
                 let jid = FullJid::new(&jid).expect("a stand-in gives full addresses");
                 (client, jid, false)
             }
@@ -388,6 +395,8 @@ impl World {
             && meeting.server.is_in_session(&endpoint)
             && meeting.bridge.has_path(&endpoint);
         let Endpoint { room, nick } = endpoint;
+        // Visitors share in the sound of the main room.
+        let room = conference_of(&room);
         Standing { room: Some(room), nick, is_up, is_muted }
     }
 
@@ -424,8 +433,9 @@ impl World {
             StreamIdentity::Anonymous => None,
             StreamIdentity::Password { user, .. } => Some(user.reveal().clone()),
         };
+        let is_at_node = matches!(account.visit, Some(Visit::Node(name)) if name == NODE);
         let state = StreamState::Connecting(at);
-        meeting.streams.insert(key, Stream { user, state, missed: Vec::new() });
+        meeting.streams.insert(key, Stream { user, is_at_node, state, missed: Vec::new() });
     }
 
     /// It says something on one.

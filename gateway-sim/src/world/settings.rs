@@ -77,6 +77,7 @@ fn jitsi(plan: &MeetingPlan, now: Instant) -> Box<dyn Backend> {
         identity: PhoneIdentity::SharedSecret(Pii::new("phonesecret".to_owned())),
         rejoin_max: plan.rejoin_max.unwrap_or(usual.rejoin_max),
         empty_room: plan.empty_room,
+        visitor_domain: plan.visitors_above.map(|_| "meet.jitsi".to_owned()),
         ..usual
     };
     let sessions = Box::new(BridgeSessions::new(TransportKind::Plain, now, wall));
@@ -151,6 +152,7 @@ pub(super) fn policy(plan: &WorldPlan) -> Policy {
             door: Door::default(),
         }],
         sites: Vec::new(),
+        visitors: false,
         dids: direct(plan).into_iter().collect(),
         ask_unmatched: true,
         rooms: Rooms {

@@ -10,6 +10,7 @@ mod moderation;
 mod seeds;
 mod storm;
 mod together;
+mod visitors;
 mod ways_in;
 
 use std::time::Duration;

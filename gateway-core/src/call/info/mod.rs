@@ -123,10 +123,13 @@ impl InfoTalk {
         self.lobby(Lobby::Rejected);
     }
 
-    /// He is in the room. `as_visitor`: what came of his wish to be one.
+    /// He is in the room. `as_visitor`: what came of his wish to be one, or of another's. A visitor's microphone is off.
     pub fn joined(&mut self, as_visitor: Option<bool>) {
         if let Some(is_visitor) = as_visitor {
             self.say(Said::Visitor(is_visitor));
+            if is_visitor {
+                self.mute_request();
+            }
         }
     }
 

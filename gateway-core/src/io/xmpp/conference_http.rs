@@ -93,12 +93,7 @@ impl ConferenceTask {
 
 /// The question as JSON.
 fn body_of(request: &Element) -> Option<String> {
-    let conference = request.get_child("conference", ns::FOCUS)?;
-    let asked = ConferenceRequest {
-        room: conference.attr("room")?,
-        machine_uid: conference.attr("machine-uid")?,
-        session_id: conference.attr("session-id"),
-    };
+    let asked = ConferenceRequest::read(request.get_child("conference", ns::FOCUS)?)?;
     Some(asked.json())
 }
 

@@ -36,13 +36,13 @@ use self::bridge_socket::SocketTask;
 use self::conference_http::ConferenceTask;
 pub use self::failure::Failure;
 use self::hosts::HostNames;
-pub use self::site::{Encryption, Transport, Trust, WebAddress, XmppSite};
+pub use self::site::{Encryption, Transport, Trust, VisitorWays, WebAddress, XmppSite};
 use self::stream::StreamTask;
 pub use self::stream::{Probe, Told, probe};
 use crate::base::ids::{SiteId, StreamKey};
 use crate::base::pii::Pii;
 use crate::base::rng::Rng;
-use crate::leg::backend::{SocketNews, SocketOrder, StreamAccount};
+use crate::leg::backend::{SocketNews, SocketOrder, StreamAccount, Visit};
 
 /// Stanzas of one stream on their way to its task. Full: the stream is closed, its server does not read.
 const STANZAS_PENDING_MAX: usize = 256;
@@ -198,6 +198,14 @@ impl XmppStreams {
             warn!(stream = %key, site = account.site.0, "no such site");
             return false;
         };
+        let reached = match &account.visit {
+            Some(Visit::Node(name)) => ready.site.of_node(name).map(Arc::new),
+            _ => Some(ready.site),
+        };
+        let Some(reached) = reached else {
+            warn!(stream = %key, site = account.site.0, "it has no visitor nodes");
+            return false;
+        };
         self.generation += 1;
         self.counters.xmpp_streams_opened += 1;
         let (stanzas, queue) = mpsc::channel(STANZAS_PENDING_MAX);
@@ -207,7 +215,7 @@ impl XmppStreams {
         let task = StreamTask {
             key,
             generation,
-            site: ready.site,
+            site: reached,
             tls: ready.tls,
             hosts: self.hosts.clone(),
             account,

@@ -1,6 +1,7 @@
 //! Where an XMPP server is reached and what is believed about it. [`XmppSite`] is the typed form of a deployment's
 //! connection settings; who a stream is opened as comes with each stream (`leg::backend::StreamAccount`).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +24,18 @@ pub struct XmppSite {
     pub open_within: Duration,
     /// Where the focus is asked by HTTP instead of IQ.
     pub conference_request: Option<WebAddress>,
+    /// Visitor nodes of very large meetings, where phones may be sent to such.
+    pub visitors: Option<VisitorWays>,
+}
+
+/// How visitor nodes are reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VisitorWays {
+    /// A node's host is its name and this: `v1.meet.jitsi`.
+    pub domain: String,
+    /// Ways in of nodes by their names. Others are reached as the main server: on the web by the same address with `?vnode=`,
+    /// by TCP at the node's host and the main server's port.
+    pub nodes: BTreeMap<String, Transport>,
 }
 
 impl XmppSite {
@@ -34,6 +47,24 @@ impl XmppSite {
             Transport::Bosh(address) => Transport::Bosh(address.of_tenant(tenant)),
         };
         Self { transport, ..self.clone() }
+    }
+
+    /// The visitor node of that name. `None`: there are no nodes.
+    pub fn of_node(&self, name: &str) -> Option<Self> {
+        let ways = self.visitors.as_ref()?;
+        let domain = format!("{name}.{}", ways.domain);
+        let transport = match (ways.nodes.get(name), &self.transport) {
+            (Some(way), _) => way.clone(),
+            (None, Transport::Tcp { port, encryption, .. }) => {
+                Transport::Tcp { host: domain.clone(), port: *port, encryption: *encryption }
+            }
+            (None, web) => web.clone(),
+        };
+        // A certificate with the main server's name is the web server's alone.
+        let has_own = matches!(transport, Transport::Tcp { .. });
+        let trust =
+            Trust { name: self.trust.name.clone().filter(|_| !has_own), ..self.trust.clone() };
+        Some(Self { domain, transport, trust, ..self.clone() })
     }
 }
 
@@ -195,6 +226,42 @@ mod tests {
         assert_eq!((address.secure, address.port, address.host.as_str()), (false, 5280, "::1"));
         assert_eq!(address.authority(), "[::1]:5280");
         assert_eq!(WebAddress::parse("ws://10.0.0.5").expect("good").path, "/");
+    }
+
+    #[test]
+    fn a_node_is_reached_by_its_own_way_or_as_the_main_server() {
+        let tcp = |host: &str, port| Transport::Tcp {
+            host: host.to_owned(),
+            port,
+            encryption: Encryption::Required,
+        };
+        let web = Transport::WebSocket(WebAddress::parse("wss://meet.test/ws").expect("good"));
+        let site = |transport: &Transport| XmppSite {
+            name: "jitsi".to_owned(),
+            domain: "phones.meet.test".to_owned(),
+            transport: transport.clone(),
+            trust: Trust { name: Some("meet.test".to_owned()), ..Trust::default() },
+            ping_every: Duration::from_secs(30),
+            open_within: Duration::from_secs(15),
+            conference_request: None,
+            visitors: Some(VisitorWays {
+                domain: "meet.jitsi".to_owned(),
+                nodes: BTreeMap::from([("v2".to_owned(), tcp("10.0.0.2", 52_222))]),
+            }),
+        };
+        let reached = |transport: &Transport, name: &str| {
+            let node = site(transport).of_node(name).expect("a node");
+            (node.domain, node.transport, node.trust.name)
+        };
+        let v1 = "v1.meet.jitsi".to_owned();
+        let main = Some("meet.test".to_owned());
+        assert_eq!(reached(&web, "v1"), (v1.clone(), web.clone(), main));
+        assert_eq!(reached(&tcp("main", 5_222), "v1"), (v1.clone(), tcp(&v1, 5_222), None));
+        assert_eq!(
+            reached(&web, "v2"),
+            ("v2.meet.jitsi".to_owned(), tcp("10.0.0.2", 52_222), None)
+        );
+        assert_eq!(XmppSite { visitors: None, ..site(&web) }.of_node("v1").map(|it| it.name), None);
     }
 
     #[test]

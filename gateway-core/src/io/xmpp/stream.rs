@@ -20,7 +20,7 @@ use super::site::{Encryption, Transport, XmppSite};
 use super::tls;
 use crate::base::ids::StreamKey;
 use crate::base::rng::Rng;
-use crate::leg::backend::{StreamAccount, StreamIdentity};
+use crate::leg::backend::{StreamAccount, StreamIdentity, Visit};
 
 /// Goodbyes are said within this.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
@@ -277,6 +277,10 @@ async fn connect(
     parameters.extend(account.room.as_deref().map(|room| ("room", room)));
     parameters.extend(account.token.as_ref().map(|token| ("token", token.reveal().as_str())));
     parameters.extend(resumable.map(|id| ("previd", id)));
+    parameters.extend(account.visit.as_ref().map(|visit| match visit {
+        Visit::Node(name) => ("vnode", name.as_str()),
+        Visit::As(user) => ("customusername", user.reveal().as_str()),
+    }));
     let of_tenant = account.tenant.as_deref().map(|tenant| site.of_tenant(tenant));
     let site = of_tenant.as_ref().unwrap_or(site);
     Link::connect(&Ways { site, tls, hosts, parameters: &parameters }).await

@@ -36,6 +36,7 @@ fn key() -> StreamKey {
 fn account() -> StreamAccount {
     StreamAccount {
         tenant: None,
+        visit: None,
         site: SiteId(0),
         identity: StreamIdentity::Anonymous,
         room: Some("tea".into()),
@@ -52,6 +53,7 @@ fn site(transport: Transport, trust: Trust) -> XmppSite {
         ping_every: Duration::from_secs(30),
         open_within: Duration::from_secs(10),
         conference_request: None,
+        visitors: None,
     }
 }
 
@@ -575,7 +577,12 @@ async fn a_conference_is_asked_for_by_http_where_the_site_wants_it() {
     };
     use crate::jitsi::stanza::conference::{ConferenceAnswer, ConferenceRequest};
     use crate::jitsi::stanza::exchange::Iq;
-    let request = ConferenceRequest { room: "tea@muc.test", machine_uid: "m1", session_id: None };
+    let request = ConferenceRequest {
+        room: "tea@muc.test",
+        machine_uid: "m1",
+        session_id: None,
+        visitor: None,
+    };
     streams.send(key(), request.iq("c1", "focus.test"));
     let asked = heard.recv().await.expect("a request");
     assert!(asked.starts_with("POST /conference-request/v1 HTTP/1.1\r\n"), "{asked}");

@@ -51,7 +51,7 @@ impl Trouble {
             JoinRefusal::Lobby { .. } => Self::MembersOnly,
             JoinRefusal::NickTaken | JoinRefusal::NickRefused => Self::NickTaken,
             JoinRefusal::NoRoom => Self::NoRoom,
-            JoinRefusal::Forbidden => Self::Forbidden,
+            JoinRefusal::Forbidden | JoinRefusal::VisitorsOnly => Self::Forbidden,
             JoinRefusal::TooFast | JoinRefusal::Full => Self::Busy,
             JoinRefusal::NameRequired => Self::Other("not-acceptable".to_owned()),
             JoinRefusal::Other(condition) => Self::Other(condition),

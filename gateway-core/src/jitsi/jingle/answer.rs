@@ -65,7 +65,7 @@ impl Known {
             payload_types: self.payload_types.iter().map(payload_type).collect(),
             extensions: self.extensions.iter().filter(understood).cloned().collect(),
             rtcp_mux: true,
-            sources: vec![answer.source.clone()],
+            sources: answer.source.iter().cloned().collect(),
         };
         let transport = IceTransport { sctp_port: None, ..answer.transport.clone() };
         let audio = content(&self.audio, Some(description), transport);

@@ -60,7 +60,7 @@ pub struct Answer {
     /// Credentials, fingerprint with `setup`, candidates (may be none), SCTP port where the channel is wanted.
     pub transport: IceTransport,
     /// What we send: SSRC, name (`<nick>-a0`), msid, cname.
-    pub source: Source,
+    pub source: Option<Source>,
 }
 
 /// From the machine.

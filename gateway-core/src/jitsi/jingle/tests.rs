@@ -54,7 +54,7 @@ fn answer(offer: &Offer) -> Box<Answer> {
         web_sockets: Vec::new(),
         ..offer.transport.clone()
     };
-    Box::new(Answer { session: offer.session, transport, source: Source::audio(7) })
+    Box::new(Answer { session: offer.session, transport, source: Some(Source::audio(7)) })
 }
 
 /// Accepts the offer of the events and lets the focus agree.

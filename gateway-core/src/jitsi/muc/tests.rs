@@ -20,6 +20,7 @@ impl Bench {
             is_muted: false,
             can_be_muted: true,
             hand_raised_ms: None,
+            shows_lowered_hand: false,
             status: String::new(),
             caps: Abilities::new(&[]).caps(),
         };

@@ -17,15 +17,34 @@ pub struct ConferenceRequest<'a> {
     pub machine_uid: &'a str,
     /// Session id of an earlier answer (authenticating deployments).
     pub session_id: Option<&'a str>,
+    /// We know what a visitor node is, and wish to be a visitor (true) or not. `None`: we know of no such thing.
+    pub visitor: Option<bool>,
 }
 
-impl ConferenceRequest<'_> {
+impl<'a> ConferenceRequest<'a> {
+    /// Reads the `<conference>` of a request.
+    pub fn read(conference: &'a Element) -> Option<Self> {
+        let property = |name: &str| {
+            let is_it = |it: &&Element| it.name() == "property" && it.attr("name") == Some(name);
+            conference.children().find(is_it).and_then(|it| it.attr("value"))
+        };
+        Some(Self {
+            room: conference.attr("room")?,
+            machine_uid: conference.attr("machine-uid")?,
+            session_id: conference.attr("session-id"),
+            visitor: property("visitors-version").map(|_| property("visitor") == Some("true")),
+        })
+    }
+
     /// As IQ to the focus component.
     pub fn iq(&self, id: &str, focus: &str) -> Element {
+        let property =
+            |(name, value)| element("property", ns::FOCUS).attr("name", name).attr("value", value);
         let conference = element("conference", ns::FOCUS)
             .attr("room", self.room)
             .attr("machine-uid", self.machine_uid)
-            .maybe("session-id", self.session_id);
+            .maybe("session-id", self.session_id)
+            .children(self.properties().map(property));
         iq::set(id, focus, conference.build())
     }
 
@@ -35,7 +54,16 @@ impl ConferenceRequest<'_> {
         if let Some(session) = self.session_id {
             body["sessionId"] = session.into();
         }
+        for (name, value) in self.properties() {
+            body["properties"][name] = value.into();
+        }
         body.to_string()
+    }
+
+    fn properties(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let able = self.visitor.map(|_| ("visitors-version", "1"));
+        let wish = self.visitor.filter(|wish| *wish).map(|_| ("visitor", "true"));
+        able.into_iter().chain(wish)
     }
 }
 
@@ -48,7 +76,7 @@ pub struct ConferenceAnswer {
     pub focus: Option<String>,
     /// To be given back in later requests.
     pub session_id: Option<String>,
-    /// Address of the visitor node we are sent to.
+    /// Name of the visitor node we are sent to.
     pub visitor_node: Option<String>,
     /// `false`: the meeting is not open yet.
     pub is_live: Option<bool>,
@@ -152,6 +180,7 @@ mod tests {
             room: "rooma@muc.meet.test",
             machine_uid: asked.attr("machine-uid").expect("a uid"),
             session_id: None,
+            visitor: None,
         };
         assert_eq!(ours.iq(sent.attr("id").expect("an id"), "focus.meet.test"), *sent);
         let received = capture.received("A").next().expect("the answer");
@@ -171,12 +200,31 @@ mod tests {
         assert_eq!(ConferenceAnswer::read(&answer.write()), Some(answer));
         let waits = ConferenceAnswer { is_live: Some(false), ..ConferenceAnswer::default() };
         assert_eq!(ConferenceAnswer::read(&waits.write()), Some(waits));
-        let ours =
-            ConferenceRequest { room: "http1@muc.meet.test", machine_uid: "abc", session_id: None };
+        let ours = ConferenceRequest {
+            room: "http1@muc.meet.test",
+            machine_uid: "abc",
+            session_id: None,
+            visitor: None,
+        };
+        assert!(!ours.json().contains("properties"));
         let ours: Value = serde_json::from_str(&ours.json()).expect("JSON");
         assert_eq!(ours["room"], file["request"]["body"]["room"]);
         assert_eq!(ours["machineUid"], file["request"]["body"]["machineUid"]);
         assert_eq!(ConferenceAnswer::read_json("{}"), None);
         assert_eq!(ConferenceAnswer::read_json(&"[".repeat(20_000)), None);
+    }
+    #[test]
+    fn who_may_be_a_visitor_says_so_by_both_ways() {
+        for (visitor, said) in [(None, 0), (Some(false), 1), (Some(true), 2)] {
+            let ours =
+                ConferenceRequest { room: "a@b", machine_uid: "u", session_id: None, visitor };
+            let iq = ours.iq("1", "focus.meet.test");
+            let asked = iq.get_child("conference", ns::FOCUS).expect("a conference");
+            assert_eq!(asked.children().count(), said);
+            assert_eq!(ConferenceRequest::read(asked), Some(ours.clone()));
+            let json: Value = serde_json::from_str(&ours.json()).expect("JSON");
+            let properties = json["properties"].as_object().map_or(0, serde_json::Map::len);
+            assert_eq!(properties, said);
+        }
     }
 }

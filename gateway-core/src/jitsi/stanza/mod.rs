@@ -21,6 +21,7 @@ pub mod rayo;
 pub mod room_message;
 pub mod sources;
 pub mod transport;
+pub mod visitors;
 
 /// An attribute's text, if it is there and no longer than [`JITSI_WORD_BYTES_MAX`].
 pub fn word(element: &Element, name: &str) -> Option<String> {

@@ -12,6 +12,7 @@ use super::disco::AUDIO_MUTE;
 use super::exchange::StanzaError;
 use super::ns;
 use super::rayo::RAYO;
+use super::visitors::VISITORS;
 use crate::base::pii::Pii;
 
 /// Namespace of a join.
@@ -46,6 +47,8 @@ pub struct OwnPresence {
     pub can_be_muted: bool,
     /// Hand up since then, in milliseconds of Unix time.
     pub hand_raised_ms: Option<u64>,
+    /// A hand that is down is shown as such: a visitor node tells moderators of nothing else.
+    pub shows_lowered_hand: bool,
     /// Label below the name; empty: none.
     pub status: String,
     /// Short form of our abilities.
@@ -90,8 +93,9 @@ impl OwnPresence {
             .child(plain("audiomuted", muted))
             .child(plain("videomuted", "true"))
             .child(plain("SourceInfo", &source_info(nick, self.is_muted)));
-        if let Some(since) = self.hand_raised_ms {
-            presence = presence.child(plain("jitsi_participant_raisedHand", &since.to_string()));
+        if self.hand_raised_ms.is_some() || self.shows_lowered_hand {
+            let since = self.hand_raised_ms.map(|since| since.to_string()).unwrap_or_default();
+            presence = presence.child(plain("jitsi_participant_raisedHand", &since));
         }
         if !self.status.is_empty() {
             presence = presence.child(plain("status", &self.status));
@@ -252,6 +256,8 @@ pub enum JoinRefusal {
     NickTaken,
     /// Our nick is not allowed, or may not change.
     NickRefused,
+    /// The meeting is so large that only those may enter who were promoted from among its visitors.
+    VisitorsOnly,
     /// Too many joins at once.
     TooFast,
     /// We are banned, or the token does not fit.
@@ -400,7 +406,9 @@ impl JoinRefusal {
     /// One condition for four reasons; only the text (English, from the server's plugins) tells them apart.
     fn read_not_allowed(error: &StanzaError<'_>) -> Self {
         let text = error.text().unwrap_or_default();
-        if error.has_jitsi("room-does-not-exist") || text.contains("Room creation") {
+        if error.element.has_child("promotion-not-allowed", VISITORS) {
+            Self::VisitorsOnly
+        } else if error.has_jitsi("room-does-not-exist") || text.contains("Room creation") {
             Self::NoRoom
         } else if text.contains("Invalid resource") || text.contains("Nick changes") {
             Self::NickRefused

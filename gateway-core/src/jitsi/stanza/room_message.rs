@@ -32,6 +32,8 @@ pub enum Said {
     Metadata(Metadata),
     /// We are to go into another room.
     MoveTo(String),
+    /// A moderator makes the occupant with this nick a visitor.
+    Demoted(String),
     /// The lobby was opened or closed.
     LobbyEnabled(bool),
     /// The room's configuration changed (status 104).
@@ -101,6 +103,9 @@ fn read_json(text: &str) -> Option<Said> {
         }
         "breakout_rooms" if json["event"] == "features/breakout-rooms/move-to-room" => {
             json["roomJid"].as_str().map(|room| Said::MoveTo(room.to_owned()))
+        }
+        "visitors" if json["action"] == "demote-request" => {
+            json["id"].as_str().map(|nick| Said::Demoted(nick.to_owned()))
         }
         "lobby-notify" if json["event"] == "LOBBY-ENABLED" => {
             json["value"].as_bool().map(Said::LobbyEnabled)

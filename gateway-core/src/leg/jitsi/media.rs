@@ -50,6 +50,8 @@ pub struct JitsiMediaConfig {
     pub cname: String,
     /// Wall time of the start, for sender reports.
     pub wall: WallClock,
+    /// Nothing that the phone says is sent: the others were told of no source.
+    pub listens_only: bool,
 }
 
 /// The media half of one leg.
@@ -245,7 +247,7 @@ impl ConferenceMedia for JitsiMedia {
     }
 
     fn push_uplink(&mut self, now: Instant, speech: Uplink<'_>, _: &mut Ingress) {
-        if self.muted {
+        if self.muted || self.config.listens_only {
             return;
         }
         let now = self.see(now);

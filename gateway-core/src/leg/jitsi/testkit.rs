@@ -81,6 +81,7 @@ fn numbered(
         opus_payload_type: OPUS,
         key_payload_type: Some(126),
         level_extension: Some(LEVEL),
+        listens_only: false,
         cname: "phone".to_owned(),
         wall: WallClock::default(),
     };

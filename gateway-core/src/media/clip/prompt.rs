@@ -129,6 +129,10 @@ named_clips! {
         MutedByModerator = "muted-by-moderator",
         /// A moderator asks the caller to open the microphone; only the caller can, with `*6`.
         UnmuteRequested = "unmute-requested",
+        /// The meeting is so large that the caller only listens; `*9` asks to speak.
+        ListeningOnly = "listening-only",
+        /// He asked to speak, and a moderator decided against it.
+        PromotionRefused = "promotion-refused",
         /// A moderator removed the caller; the call ends.
         Kicked = "kicked",
         /// A recording of the meeting began, or runs when the caller comes.

@@ -244,12 +244,12 @@ fn files_of_a_package_are_read_as_they_are() {
     let refused = Old::of_properties(&file, None).expect_err("not filled in").to_string();
     holds(&refused, &["<<DOMAIN_BASE>>", "<<JIGASI_SIPPWD>>", "dpkg-reconfigure jigasi"]);
     let shell = "JIGASI_SIPPWD=c2lwLXNlY3JldA==\nJIGASI_HOSTNAME=meet.test\nJIGASI_OPTS=\"--min-port=30000 --max-port=30999\"\n\
-                 JAVA_SYS_PROPS=\"-Djava.x=y -Dorg.jitsi.jigasi.STATS_ID=bridge\"\n";
+                 JAVA_SYS_PROPS=\"-Djava.x=y -Dorg.jitsi.jigasi.STATS_ID=bridge -Dorg.jitsi.jigasi.ENABLE_SIP_VISITORS=true\"\n";
     std::fs::write(folder.path().join("config"), shell).expect("written");
     let old = Old::of_properties(&file, None).expect("filled in");
     holds(
         &toml(&old),
-        &["ports = \"30000-30999\"", "stats_id = \"bridge\"", "domain = \"meet.test\""],
+        &["ports = \"30000-30999\"", "stats_id = \"bridge\"", "domain = \"meet.test\"", "visitors = true"],
     );
     holds(
         &said(&old),

@@ -61,7 +61,6 @@ const SAID: &[(&str, &str, &str)] = &[
     ("!", "--min-port=9000\n!", "include 10000, which is the bridge's"),
     ("!", "org.jitsi.jigasi.MUC_SERVICE_ADRESS=x\n!", "did you mean MUC_SERVICE_ADDRESS?"),
     ("!", "org.jitsi.jigasi.ENABLE_TRANSCRIPTION=true\n!", "speech is not written down here"),
-    ("!", "org.jitsi.jigasi.ENABLE_SIP_VISITORS=true\n!", "visitor nodes are not followed"),
     ("PASSWORD=c2lwLXNlY3JldA==", "PASSWORD=c2lwLXNlY3JldAo=", "ends with a line break"),
     ("PASSWORD=c2lwLXNlY3JldA==", "PASSWORD=", "has no PASSWORD"),
     (

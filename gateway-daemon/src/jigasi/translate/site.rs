@@ -89,8 +89,7 @@ impl<'a> Work<'a> {
         }
         self.empty_rooms();
         if let Some(entry) = self.keys.jigasi("ENABLE_SIP_VISITORS").filter(|it| it.is_true()) {
-            let what = "visitor nodes are not followed: phones join as members, and are refused where only visitors may";
-            self.warn(Some(entry), what);
+            self.draft.put("visitors", true, Why::From(entry));
         }
     }
 

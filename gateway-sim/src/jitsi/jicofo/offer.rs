@@ -74,7 +74,7 @@ impl JitsiServer {
             msid: Some("mixedmslabel mixedlabelaudio0".to_owned()),
             ..Source::audio(BRIDGE_SSRC)
         };
-        let room = self.rooms.get(&who.room);
+        let room = self.rooms.get(&conference_of(&who.room));
         let others =
             room.into_iter().flat_map(|it| &it.occupants).filter(|(nick, _)| **nick != who.nick);
         others.flat_map(|(_, it)| it.sources.clone()).chain([own]).collect()

@@ -60,6 +60,8 @@ impl World {
             | Happening::Move(who)
             | Happening::ReplaceTransport(who)
             | Happening::PathBreaks(who, _)
+            | Happening::Promote(who, _)
+            | Happening::Demote(who)
             | Happening::EndSession(who, _) => {
                 let client = self.client(who);
                 let Some(meeting) = &mut self.meeting else { return };
@@ -123,6 +125,8 @@ impl Meeting {
             Happening::Mute(_) => server.mute_by_moderator(who),
             Happening::Approve(_) => server.approve(who),
             Happening::Kick(_) => server.kick(who),
+            Happening::Promote(_, allow) => _ = server.answer_hand(who, allow),
+            Happening::Demote(_) => server.demote(who, "web"),
             Happening::Breakout(_) => server.move_to(who, &JitsiServer::breakout_room(1)),
             Happening::Move(_) => server.move_endpoint(who),
             Happening::ReplaceTransport(_) => server.replace_transport(who),

@@ -145,7 +145,7 @@ impl Replay {
                 JingleCommand::Accept(Box::new(Answer {
                     session: offer.session,
                     transport,
-                    source,
+                    source: Some(source),
                 }))
             }
             (Action::SessionInfo, Some(bridge)) if bridge.ice_restart => {

@@ -95,6 +95,7 @@ impl SessionMaker for BridgeSessions {
             sessions: 0,
             jingle: None,
             nick: String::new(),
+            speaks: true,
             voices: VoiceTable::new(""),
             channel: BridgeChannel::default(),
             has_socket: false,
@@ -124,6 +125,8 @@ pub struct BridgeSession {
     /// While we are in a room.
     jingle: Option<JingleSession>,
     nick: String,
+    /// What the phone says may be sent there.
+    speaks: bool,
     voices: VoiceTable,
     channel: BridgeChannel,
     /// The channel is a WebSocket of the bridge; else it is within the transport.
@@ -384,7 +387,10 @@ impl Session for BridgeSession {
 
     fn command(&mut self, now: Instant, command: SessionCommand) {
         match command {
-            SessionCommand::InRoom { room, nick } => self.enter_room(&room, &nick),
+            SessionCommand::InRoom { room, nick, speaks } => {
+                self.speaks = speaks;
+                self.enter_room(&room, &nick);
+            }
             SessionCommand::OutOfRoom => {
                 self.jingle = None;
                 self.pending = None;

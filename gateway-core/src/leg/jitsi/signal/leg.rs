@@ -8,14 +8,16 @@
 //! *Settled* means: in the room, and sound flows or nobody else is there to be heard. The caller is told `Joined` when
 //! that is so for the first time; whenever it stops being so a [`Recovery`] runs until it is so again. While nobody
 //! is waited for (`join_max`), while somebody is (lobby, host, password) and while something is lost (`rejoin_max`)
-//! there is always a deadline, and its end is spoken.
+//! there is always a deadline, and its end is spoken. Visitors of very large meetings: [`visitor`].
 
 mod hang_up;
 mod news;
 mod patience;
 mod settle;
+mod visitor;
 
 use self::patience::{Timer, WORDS_AFTER, why};
+use self::visitor::Visiting;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -47,7 +49,7 @@ use crate::jitsi::stanza::iq;
 use crate::jitsi::stanza::presence::{self, OwnPresence, RecordingState, available};
 use crate::leg::backend::{
     BackendOutput, CallWay, JoinRequest, JoinStep, LegCommand, MemberSnapshot, RoomFacts, RoomName,
-    SocketNews, StreamDownReason,
+    SocketNews, StreamAccount, StreamDownReason,
 };
 use crate::leg::counters::BackendCounters;
 use crate::leg::end_reason::EndReason;
@@ -82,6 +84,8 @@ pub(super) struct Leg {
     /// Milliseconds of Unix time at that instant, for raised hands.
     clock: (Instant, u64),
     jid: Option<FullJid>,
+    /// As whom it is at the main server.
+    account: StreamAccount,
     stream_is_up: bool,
     /// Our presence changed while the stream was down, and the room was not told.
     presence_missed: bool,
@@ -120,6 +124,7 @@ pub(super) struct Leg {
     pub(super) has_lobby: bool,
     pub(super) had_web_people: bool,
     pub(super) recording: RecordingTold,
+    pub(super) visiting: Visiting,
     rng: Rng,
     pub(super) outputs: VecDeque<BackendOutput>,
 }
@@ -169,6 +174,8 @@ impl Leg {
             lobby: Lobby::default(),
             moderation: Moderation::new(rng.fork("moderation")),
             password: ask.entry.password.clone(),
+            visiting: Visiting::new(ask.entry.visitor),
+            account: account.clone(),
             settings,
             ask,
             clock,
@@ -200,7 +207,8 @@ impl Leg {
             rng,
             outputs: VecDeque::new(),
         };
-        leg.outputs.push_back(BackendOutput::OpenStream { stream: StreamKey(key), account });
+        let stream = StreamKey(key);
+        leg.outputs.push_back(BackendOutput::OpenStream { stream, account });
         leg.timers.set(Timer::Words, now + WORDS_AFTER);
         leg.timers.set(Timer::Join, now + leg.settings.join_max);
         leg
@@ -209,6 +217,7 @@ impl Leg {
     /// The stream is up.
     pub(super) fn stream_up(&mut self, now: Instant, jid: FullJid, resumed: bool) {
         self.stream_is_up = true;
+        self.timers.clear(Timer::Node);
         let same = resumed && self.jid.as_ref() == Some(&jid);
         self.jid = Some(jid);
         if std::mem::take(&mut self.presence_missed) && same {
@@ -242,6 +251,7 @@ impl Leg {
         if is_hopeless && !self.was_settled {
             return self.leave(now, EndReason::ServiceUnavailable);
         }
+        self.watch_node(now);
         if let Some(recovery) = &mut self.recovery {
             recovery.worse(now, Loss::Stream, Duration::ZERO);
         }
@@ -272,6 +282,7 @@ impl Leg {
         let (focus, own) = (self.muc.focus_address(), self.muc.own_address());
         if iq.is_some_and(|iq| self.moderation.handle_iq(&iq, &focus, &own))
             || iq.is_some_and(|iq| self.hang_up_asked(now, &iq))
+            || iq.is_some_and(|iq| self.promotion_answered(now, &iq))
             || self.session.handle_stanza(now, stanza)
         {
             return;
@@ -284,15 +295,13 @@ impl Leg {
     fn ask_for_components(&mut self) {
         self.components_asked = self.rng.token(12);
         let query = element("query", DISCO_INFO).build();
-        let ask = iq::get(&self.components_asked, &self.settings.domain, query);
+        let ask = iq::get(&self.components_asked, self.domain(), query);
         self.send(ask);
     }
 
     fn components_answered(&mut self, stanza: &Element) -> bool {
         let Some(iq) = Iq::read(stanza) else { return false };
-        if self.components_asked.is_empty()
-            || !iq.answers(&self.components_asked, &self.settings.domain)
-        {
+        if self.components_asked.is_empty() || !iq.answers(&self.components_asked, self.domain()) {
             return false;
         }
         self.components_asked.clear();
@@ -312,7 +321,7 @@ impl Leg {
                     "breakout_rooms" => "breakout",
                     other => other,
                 };
-                from == format!("{usual}.{}", self.settings.domain)
+                from == format!("{usual}.{}", self.domain())
             }
         }
     }
@@ -321,6 +330,7 @@ impl Leg {
     pub(super) fn command(&mut self, now: Instant, command: LegCommand) {
         match command {
             LegCommand::Leave(reason) => return self.leave(now, reason),
+            LegCommand::Mute(false) if self.visiting.node.is_some() => self.visitor_speaks(now),
             LegCommand::Mute(muted) => {
                 let (focus, own) = (self.muc.focus_address(), self.muc.own_address());
                 self.moderation.want_muted(now, muted, &focus, &own);
@@ -340,7 +350,9 @@ impl Leg {
     pub(super) fn raise_hand(&mut self, now: Instant, raised: bool) {
         let (then, unix_ms) = self.clock;
         let since = unix_ms + now.saturating_duration_since(then).as_millis() as u64;
+        let is_visitor = self.visiting.node.is_some();
         self.muc.change(now, |own| {
+            own.shows_lowered_hand |= is_visitor;
             own.hand_raised_ms = raised.then(|| own.hand_raised_ms.unwrap_or(since));
         });
     }
@@ -409,9 +421,21 @@ impl Leg {
         if !self.stream_is_up {
             return;
         }
+        if let Some(node) = self.visiting.node.clone() {
+            return self.request_at(now, &node, cause);
+        }
         if !self.muc.is_in() || self.muc.room() != self.target {
             self.enter(Stage::Requesting, cause);
         }
+        self.ask_focus(now);
+    }
+
+    /// The focus is asked on the main server.
+    pub(super) fn ask_focus(&mut self, now: Instant) {
+        if self.visiting.node.is_some() {
+            return self.to_main(now, "the focus is asked");
+        }
+        self.focus.set_visitor(self.visitor_wish());
         self.focus.ask(now, &self.target);
     }
 
@@ -439,7 +463,7 @@ impl Leg {
         self.outputs.push_back(BackendOutput::Left(self.key, reason));
     }
 
-    fn drain_goodbyes(&mut self) {
+    pub(super) fn drain_goodbyes(&mut self) {
         while let Some(output) = self.lobby.poll_output() {
             if let LobbyOutput::Send(stanza) = output {
                 self.send(stanza);
@@ -544,6 +568,7 @@ fn own_presence(settings: &JitsiSettings, ask: &JoinRequest, answers: &Answers) 
         is_muted: false,
         can_be_muted: settings.can_be_muted,
         hand_raised_ms: None,
+        shows_lowered_hand: false,
         status: match ask.way {
             CallWay::Dialling => "Initializing Call".to_owned(),
             CallWay::Inbound | CallWay::Outbound => "Connecting".to_owned(),

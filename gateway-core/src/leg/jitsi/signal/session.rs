@@ -48,6 +48,8 @@ pub enum SessionCommand {
         room: String,
         /// Our nick.
         nick: String,
+        /// We may send there; otherwise no source of ours is told and nothing is sent.
+        speaks: bool,
     },
     /// We are in no room any more. The sound goes on until another session replaces it.
     OutOfRoom,

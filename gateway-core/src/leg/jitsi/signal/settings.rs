@@ -43,6 +43,19 @@ pub struct JitsiSettings {
     pub user_as_nick: bool,
     /// What callers into an empty room are to hear.
     pub empty_room: EmptyRoom,
+    /// Callers may be sent to visitor nodes of very large meetings: a node's host is its name and this, `v1.meet.jitsi`.
+    pub visitor_domain: Option<String>,
+}
+
+/// Where a visitor node's rooms are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VisitorNode {
+    /// Its name.
+    pub name: String,
+    /// Its host.
+    pub domain: String,
+    /// Address of our room there.
+    pub room: String,
 }
 
 /// As whom phones come.
@@ -80,6 +93,7 @@ impl JitsiSettings {
             can_be_muted: true,
             user_as_nick: false,
             empty_room: EmptyRoom::Join,
+            visitor_domain: None,
         }
     }
 
@@ -108,6 +122,7 @@ impl JitsiSettings {
             room: Some(room_part(room)),
             token: entry.token.clone().or_else(|| self.token.clone()),
             tenant: entry.tenant.clone(),
+            visit: None,
         }
     }
 
@@ -118,11 +133,35 @@ impl JitsiSettings {
 
     /// Address of a room of a tenant.
     pub fn room_address_of(&self, room: &RoomName, tenant: Option<&str>) -> String {
-        let part = room_part(room);
-        match (tenant, self.rooms.split_once('.')) {
-            (Some(tenant), Some((prefix, base))) => format!("{part}@{prefix}.{tenant}.{base}"),
-            _ => format!("{part}@{}", self.rooms),
-        }
+        address_at(&self.rooms, room, tenant)
+    }
+
+    /// The node of that name, for a room. As everywhere in Jitsi its host of rooms begins as that of the main server. `None`:
+    /// callers go to no nodes.
+    pub fn visitor_node(
+        &self,
+        name: &str,
+        room: &RoomName,
+        tenant: Option<&str>,
+    ) -> Option<VisitorNode> {
+        let name = name.to_ascii_lowercase();
+        let domain = format!("{name}.{}", self.visitor_domain.as_ref()?);
+        let first =
+            |host: &str| host.split_once('.').map_or(String::new(), |(it, _)| format!("{it}."));
+        let prefix = match self.rooms.strip_suffix(&self.domain) {
+            Some(prefix) => prefix.to_owned(),
+            None => first(&self.rooms),
+        };
+        let room = address_at(&format!("{prefix}{domain}"), room, tenant);
+        Some(VisitorNode { name, domain, room })
+    }
+}
+
+fn address_at(rooms: &str, room: &RoomName, tenant: Option<&str>) -> String {
+    let part = room_part(room);
+    match (tenant, rooms.split_once('.')) {
+        (Some(tenant), Some((prefix, base))) => format!("{part}@{prefix}.{tenant}.{base}"),
+        _ => format!("{part}@{rooms}"),
     }
 }
 
@@ -189,6 +228,21 @@ mod tests {
         let room = RoomName::new("Tea").expect("a name");
         let address = settings().room_address_of(&room, Some("acme"));
         assert_eq!(address, "tea@muc.acme.meet.test");
+    }
+
+    #[test]
+    fn a_node_has_rooms_of_the_same_kind() {
+        let room = RoomName::new("Tea").expect("a name");
+        assert_eq!(settings().visitor_node("v1", &room, None), None);
+        let visitor_domain = Some("meet.jitsi".to_owned());
+        let settings = JitsiSettings { visitor_domain, ..settings() };
+        let at = |settings: &JitsiSettings, tenant| settings.visitor_node("V1", &room, tenant);
+        let node = at(&settings, None).expect("a node");
+        assert_eq!((node.name.as_str(), node.domain.as_str()), ("v1", "v1.meet.jitsi"));
+        assert_eq!(node.room, "tea@muc.v1.meet.jitsi");
+        assert_eq!(at(&settings, Some("acme")).expect("a node").room, "tea@muc.acme.v1.meet.jitsi");
+        let elsewhere = JitsiSettings { rooms: "rooms.example.org".to_owned(), ..settings };
+        assert_eq!(at(&elsewhere, None).expect("a node").room, "tea@rooms.v1.meet.jitsi");
     }
 
     #[test]

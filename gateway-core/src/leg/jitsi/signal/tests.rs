@@ -6,6 +6,7 @@ mod dialled;
 mod inside;
 mod losses;
 mod replay;
+mod visitors;
 mod ways_in;
 
 use std::net::SocketAddr;
@@ -25,7 +26,7 @@ use crate::jitsi::capture::parse_stanzas;
 use crate::jitsi::stanza::exchange::Iq;
 use crate::leg::backend::{
     BeforeHost, CallWay, Entry, JoinRefused, JoinStep, MemberChange, Moderation, Role, RoomName,
-    RoomPolicy, SocketNews, SocketOrder, StreamDownReason,
+    RoomPolicy, SocketNews, SocketOrder, StreamAccount, StreamDownReason,
 };
 use crate::leg::end_reason::EndReason;
 use crate::leg::media::{ConferenceCommand, ConferenceEvent, ToMedia};
@@ -133,6 +134,8 @@ struct Site {
     heard: Vec<(u64, Heard)>,
     /// Addresses in rooms that were told.
     occupants: Vec<String>,
+    /// As whom streams were wanted.
+    accounts: Vec<StreamAccount>,
     /// Keys for phones.
     keys: Vec<(LegKey, Press)>,
     /// What was asked of the shard and of the ports.
@@ -245,6 +248,7 @@ impl Site {
             sent: Vec::new(),
             heard: Vec::new(),
             occupants: Vec::new(),
+            accounts: Vec::new(),
             keys: Vec::new(),
             done: Vec::new(),
             sockets: Vec::new(),
@@ -300,7 +304,10 @@ impl Site {
                     continue;
                 }
                 BackendOutput::Left(_, reason) => Heard::Left(reason),
-                BackendOutput::OpenStream { .. } => Heard::OpenStream,
+                BackendOutput::OpenStream { account, .. } => {
+                    self.accounts.push(account);
+                    Heard::OpenStream
+                }
                 BackendOutput::CloseStream(_) => Heard::CloseStream,
                 BackendOutput::BridgeSocket(stream, order) => {
                     match order {

@@ -49,7 +49,7 @@ impl BridgeSession {
         let answer = Answer {
             session: offer.session,
             transport: translate::local_transport(&local, remote.sctp_port),
-            source: self.own_source(ssrc),
+            source: self.speaks.then(|| self.own_source(ssrc)),
         };
         let transport = self.new_transport(now, &local, &remote, rng.fork("transport"));
         let half = JitsiMedia::new(now, self.media_config(now, offer, ssrc), transport, rng);
@@ -102,6 +102,7 @@ impl BridgeSession {
             level_extension: offer.audio_level(),
             cname: self.nick.clone(),
             wall: WallClock { unix: wall.unix + now.saturating_duration_since(then) },
+            listens_only: !self.speaks,
         }
     }
 

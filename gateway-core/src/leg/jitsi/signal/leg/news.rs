@@ -30,6 +30,10 @@ impl Leg {
                     self.muc.join(now, &target, self.password.clone());
                 }
             }
+            FocusEvent::SentToNode => {
+                self.host_is_there(now);
+                self.sent_to_node(now);
+            }
             FocusEvent::NotYet => self.wait_for_host(now),
             FocusEvent::Unavailable => {}
             FocusEvent::Refused(ConferenceRefused::Reservation) => {
@@ -83,8 +87,9 @@ impl Leg {
         self.enter(Stage::Inside, "room joined");
         self.nobody_waited_for(now);
         let (room, nick) = (self.muc.room().to_owned(), self.muc.nick().to_owned());
+        let speaks = self.visiting.node.is_none();
         self.outputs.push_back(BackendOutput::Occupant(self.key, self.muc.own_address()));
-        self.session.command(now, SessionCommand::InRoom { room, nick });
+        self.session.command(now, SessionCommand::InRoom { room, nick, speaks });
         if self.was_settled {
             self.moderation.joined();
         }
@@ -108,6 +113,7 @@ impl Leg {
                 let own = self.muc.own().clone();
                 self.lobby.knock(now, &room, &lobby, &nick, &own);
             }
+            JoinRefusal::VisitorsOnly => self.only_promoted(now),
             JoinRefusal::NoRoom | JoinRefusal::TooFast => self.ask_again(now),
             // Once inside, the recovery decides how long it is tried.
             _ if self.was_settled => self.lost(now, Loss::Stream),
@@ -249,6 +255,15 @@ impl Leg {
                 self.target = room;
                 self.request(now, "moved by a moderator");
             }
+            Said::Demoted(nick)
+                if self.settings.visitor_domain.is_some()
+                    && self.visiting.node.is_none()
+                    && self.muc.is_in()
+                    && nick == self.muc.nick()
+                    && self.is_component("visitors", &from) =>
+            {
+                self.demoted(now);
+            }
             _ => {}
         }
         true
@@ -260,7 +275,11 @@ impl Leg {
         let is_ours = host == self.settings.rooms
             || self.home.split_once('@').is_some_and(|(_, home)| home == host)
             || self.is_component("breakout_rooms", host);
-        is_ours && !name.is_empty() && room.len() <= ROOM_ADDRESS_MAX && !room.contains('/')
+        self.visiting.node.is_none()
+            && is_ours
+            && !name.is_empty()
+            && room.len() <= ROOM_ADDRESS_MAX
+            && !room.contains('/')
     }
 }
 

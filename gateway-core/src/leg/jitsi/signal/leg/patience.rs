@@ -47,6 +47,8 @@ pub(super) enum Timer {
     AskFocus,
     /// Only phones are left.
     OnlyPhones,
+    /// A visitor node does not come back.
+    Node,
 }
 
 pub(super) fn why(timer: Timer) -> Why {
@@ -60,6 +62,7 @@ pub(super) fn why(timer: Timer) -> Why {
         Timer::AskAgain => "jitsi.ask_again",
         Timer::AskFocus => "jitsi.ask_focus",
         Timer::OnlyPhones => "jitsi.only_phones",
+        Timer::Node => "jitsi.visitor_node",
     })
 }
 
@@ -76,6 +79,7 @@ impl Leg {
             Timer::AskFocus if self.muc.has_focus() => {}
             Timer::AskFocus => self.request(now, "focus still gone"),
             Timer::OnlyPhones => self.leave(now, EndReason::RoomEnded),
+            Timer::Node => self.to_main(now, "visitor node lost"),
         }
     }
 
@@ -87,7 +91,7 @@ impl Leg {
         match step {
             Step::IceRestart => self.session.command(now, SessionCommand::IceRestart),
             Step::SessionRestart => self.session.command(now, SessionCommand::Restart),
-            Step::Request => self.focus.ask(now, &self.target),
+            Step::Request => self.ask_focus(now),
             Step::Rejoin => {
                 self.rejoins.note(now);
                 self.counters.conferences_rejoined += 1;

@@ -144,6 +144,7 @@ impl Leg {
                 self.was_settled = true;
                 self.timers.clear_all();
                 self.people_told = people;
+                self.tell_visit();
                 self.outputs.push_back(BackendOutput::Joined(self.key, self.facts()));
                 self.moderation.joined();
                 self.drain(now);
@@ -152,6 +153,7 @@ impl Leg {
                 if let Some(recovery) = self.recovery.take() {
                     self.recovered(&recovery);
                 }
+                self.tell_visit();
                 self.tell_people(people);
             }
             (false, true) if self.recovery.is_none() => {

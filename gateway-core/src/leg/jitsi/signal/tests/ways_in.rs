@@ -48,7 +48,7 @@ fn with_others_there_he_is_in_when_sound_flows_and_hears_why_it_takes_long() {
     assert_eq!(site.take_heard(), []);
     site.media(ConferenceEvent::Connected);
     assert_eq!(site.take_heard(), [Heard::Joined(2)]);
-    let room = SessionCommand::InRoom { room: ROOM.into(), nick: site.nick.clone() };
+    let room = SessionCommand::InRoom { room: ROOM.into(), speaks: true, nick: site.nick.clone() };
     assert!(site.session_told().contains(&room));
 }
 
