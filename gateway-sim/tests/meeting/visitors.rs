@@ -73,7 +73,7 @@ fn an_ivr_is_told_who_is_a_visitor_and_who_no_longer() {
         &[(12_000, Action::Tell(r#"{"type":"muteRequest","id":"s","data":{"audio":false}}"#))],
     );
     let info = Some(InfoManners { heartbeat: None });
-    plan.knobs.manners = TrunkManners { info, is_silent: false, busy_for_all: false };
+    plan.knobs.manners = TrunkManners { info, ..TrunkManners::default() };
     let outcome = judged(plan);
     let told: Vec<&str> = outcome.json[0].iter().map(|(_, body)| body.as_str()).collect();
     let [visitor, mute, refused, promoted] = told[..] else { panic!("{told:#?}") };
