@@ -249,7 +249,12 @@ fn files_of_a_package_are_read_as_they_are() {
     let old = Old::of_properties(&file, None).expect("filled in");
     holds(
         &toml(&old),
-        &["ports = \"30000-30999\"", "stats_id = \"bridge\"", "domain = \"meet.test\"", "visitors = true"],
+        &[
+            "ports = \"30000-30999\"",
+            "stats_id = \"bridge\"",
+            "domain = \"meet.test\"",
+            "visitors = true",
+        ],
     );
     holds(
         &said(&old),
