@@ -142,7 +142,7 @@ class Phone:
             event, count = self.keys[0]
             last = count >= 7
             payload = struct.pack("!BBH", event, 10 | (128 if last else 0), FRAME * (min(count, 7) + 1))
-            marker, kind, stamp = count == 0, 101, self.stamp - FRAME * min(count, 7)
+            marker, kind, stamp = count == 0, 101, self.stamp - FRAME * count
             self.keys[0] = (event, count + 1)
             if count >= 9:
                 self.keys.pop(0)
